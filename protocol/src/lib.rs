@@ -1,0 +1,11 @@
+//! Every byte and every key of Valise (docs/spec.md).
+//!
+//! Sans-I/O: no socket, file, clock, task or log. Time and randomness are arguments. Cryptographic crates are
+//! named here and nowhere else. A module uses only those listed above it.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod limits;
+pub mod hash;
+pub mod aead;
+pub mod time;
+pub mod id;

@@ -1,0 +1,94 @@
+//! Every number of the protocol, in one place (spec §9).
+//!
+//! Sizes are bytes unless the name says otherwise.
+
+/// An envelope: what a mailbox holds (spec §4).
+pub const ENVELOPE: usize = 65_536;
+/// The header of an envelope.
+pub const HEADER: usize = 64;
+/// How many slots an envelope has, and so how many devices a mechanism may have.
+pub const SLOTS: usize = 8;
+/// One slot: ML-KEM ciphertext and Noise message.
+pub const SLOT: usize = KEM_CIPHERTEXT + SLOT_NOISE;
+/// The Noise message of a slot: e 32, s and tag 48, K and tag 48.
+pub const SLOT_NOISE: usize = 128;
+/// The body of an envelope, tag included.
+pub const BODY: usize = ENVELOPE - HEADER - SLOTS * SLOT;
+/// The padded plaintext of a body.
+pub const PADDED: usize = BODY - TAG;
+/// The longest message: the padded plaintext less its length field.
+pub const MESSAGE: usize = PADDED - 4;
+/// The longest text of a submission or a reply, in bytes of UTF-8.
+pub const TEXT: usize = 50_000;
+/// The longest note on consent, in bytes of UTF-8.
+pub const NOTE: usize = 2_000;
+
+/// A Poly1305 tag.
+pub const TAG: usize = 16;
+/// An X25519 or Ed25519 public key, and a SHA-256 hash.
+pub const KEY: usize = 32;
+/// An Ed25519 signature.
+pub const SIGNATURE: usize = 64;
+/// An ML-KEM-768 encapsulation key.
+pub const KEM_KEY: usize = 1_184;
+/// An ML-KEM-768 ciphertext.
+pub const KEM_CIPHERTEXT: usize = 1_088;
+/// An ML-KEM-768 seed, d ‖ z.
+pub const KEM_SEED: usize = 64;
+
+/// A card, encoded (spec §5).
+pub const CARD: usize = 32_768;
+/// A relay descriptor with its signature, encoded (spec §6).
+pub const DESCRIPTOR: usize = 2_048;
+/// The most root keys a card may chain.
+pub const ROOTS: usize = 4;
+/// The most relays a roster or a contact may name.
+pub const RELAYS: usize = 8;
+
+/// Message 1 of the link handshake (spec §7.1).
+pub const LINK_1: usize = 1_232;
+/// Message 2 of the link handshake.
+pub const LINK_2: usize = 1_200;
+/// Message 3 of the link handshake.
+pub const LINK_3: usize = 64;
+/// The payload of message 2.
+pub const LINK_2_PAYLOAD: usize = 64;
+/// A frame of an established link, on the wire (spec §7.2).
+pub const FRAME: usize = 16_640;
+/// The plaintext of a frame.
+pub const FRAME_PLAIN: usize = FRAME - TAG;
+/// The most removals in one poll.
+pub const REMOVALS: usize = 256;
+/// The longest wait of a poll, in seconds.
+pub const WAIT_SECONDS: u16 = 100;
+/// Until message 3 of a link must have come, in seconds.
+pub const HANDSHAKE_SECONDS: u64 = 10;
+/// How long an established link may be idle, in seconds.
+pub const IDLE_SECONDS: u64 = 120;
+/// Links in one connection.
+pub const LINKS: usize = 16;
+
+/// One day in seconds.
+pub const DAY: u64 = 86_400;
+/// How far ahead of the reader's clock a signed date may lie, in seconds.
+pub const SKEW: u64 = 3_600;
+/// The longest life of a roster or a descriptor, in seconds.
+pub const ROSTER_LIFE: u64 = 90 * DAY;
+/// When staff are first reminded that the roster runs out, in seconds before it does.
+pub const ROSTER_REMINDER: u64 = 21 * DAY;
+/// A device makes a new prekey after this many seconds (spec §5.2).
+pub const PREKEY_RENEWAL: u64 = 7 * DAY;
+/// A prekey is fresh for this many seconds.
+pub const PREKEY_FRESH: u64 = 14 * DAY;
+/// A prekey's private half outlives its freshness by this many seconds where all mail was acknowledged (spec §5.4).
+pub const PREKEY_GRACE: u64 = 7 * DAY;
+/// The oldest statement that may be used, after a prompt, when too few devices are fresh (spec §5.3).
+pub const PREKEY_STALE: u64 = 60 * DAY;
+
+const _: () = {
+    assert!(SLOT == 1_216 && BODY == 55_744 && PADDED == 55_728 && MESSAGE == 55_724);
+    assert!(LINK_1 == KEY + KEM_KEY + TAG);
+    assert!(LINK_2 == KEM_CIPHERTEXT + KEY + LINK_2_PAYLOAD + TAG);
+    assert!(LINK_3 == KEY + TAG + TAG);
+    assert!(4 * FRAME_PLAIN - ENVELOPE == 960 && 2 * FRAME_PLAIN > CARD);
+};

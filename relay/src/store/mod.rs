@@ -1,0 +1,204 @@
+//! What a relay keeps: envelopes, cards and the list of inboxes it serves (docs/design.md, "Storage").
+//!
+//! One trait, [`Store`], small and semantic; the service above it holds the policy, the stores below it hold bytes.
+//! [`Memory`] serves tests and is the model that the contract suite compares [`Spool`] with.
+
+use std::future::Future;
+
+use valise_protocol::id::{Address, EnvelopeDigest, MailboxId, WithdrawHash};
+use valise_protocol::limits::ENVELOPE;
+use valise_protocol::time::Timestamp;
+
+/// Which mailbox a deposit or a poll is about (spec §7.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mailbox {
+    /// A mechanism's inbox: served only when its operator allowed it.
+    Inbox(MailboxId),
+    /// A defender's return mailbox: exists as soon as something is in it.
+    Return(MailboxId),
+}
+
+/// Where a deposit goes (spec §7.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Kept until collected or expired.
+    Mailbox(Mailbox),
+    /// Takes the same work on the disk as any other and is then discarded.
+    Sink,
+}
+
+/// One envelope on its way in.
+#[derive(Clone)]
+pub struct Deposit {
+    /// Where it goes.
+    pub target: Target,
+    /// An uncollected envelope in the same mailbox with the same hash is replaced (spec §4.4).
+    pub withdraw: WithdrawHash,
+    /// The envelope, exactly 65,536 bytes.
+    pub envelope: Box<[u8; ENVELOPE]>,
+    /// When the relay will drop it if nobody has collected it: drawn by the caller (DESIGN "admission").
+    pub expires: Timestamp,
+}
+
+/// What became of a deposit that is now durable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deposited {
+    /// It is new.
+    Stored,
+    /// The very same envelope was there already.
+    AlreadyStored,
+    /// It took the place of one with the same withdraw hash that was not collected by everybody yet.
+    Replaced,
+}
+
+/// A reader of an inbox as the store knows it: a hash of the device's link key, made by the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeviceTag(pub [u8; 8]);
+
+/// Who polls.
+#[derive(Clone, Copy, Debug)]
+pub enum Reader<'a> {
+    /// The one holder of a return mailbox: what it removes is gone.
+    Holder,
+    /// One device of an inbox: what it removes is hidden from it, and gone when every device of `roster` has removed it.
+    Device {
+        /// This device.
+        me: DeviceTag,
+        /// All devices of the newest roster, this one included.
+        roster: &'a [DeviceTag],
+    },
+}
+
+/// Where a poll stands in a mailbox: ascending, opaque to clients, 0 before the first (spec §7.3). Scoped to one mailbox,
+/// so that it tells nothing about the rest of the relay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cursor(pub u64);
+
+/// An envelope that waits for a reader.
+pub struct Waiting {
+    /// Its place.
+    pub cursor: Cursor,
+    /// Its bytes.
+    pub envelope: Box<[u8; ENVELOPE]>,
+    /// How many more wait for this reader beyond it.
+    pub more: u32,
+}
+
+/// Ceilings that the store itself must keep atomically with a deposit (relay.toml).
+#[derive(Clone, Copy, Debug)]
+pub struct Ceilings {
+    /// Envelopes in one inbox.
+    pub inbox_envelopes: u32,
+    /// Envelopes in one return mailbox.
+    pub return_envelopes: u32,
+    /// Envelopes in all return mailboxes together.
+    pub all_return_envelopes: u64,
+    /// Envelopes in the whole store.
+    pub all_envelopes: u64,
+}
+
+/// Why a deposit was not stored, or anything else failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The inbox is not on the operator's list.
+    #[error("this relay does not serve that inbox")]
+    UnknownInbox,
+    /// The mailbox has reached its ceiling.
+    #[error("the mailbox is full")]
+    MailboxFull,
+    /// The store has reached its ceiling, or the disk its high-water mark.
+    #[error("the store is full")]
+    StoreFull,
+    /// A sync failed, or the store is closing. Nothing was acknowledged and nothing will be (the process must end).
+    #[error("the store is closed: {0}")]
+    Closed(String),
+    /// A record failed its checksum or did not decrypt; it was set aside and counted.
+    #[error("a record was damaged and has been set aside")]
+    Damaged,
+    /// Reading or writing failed in a way that leaves the store usable.
+    #[error("the disk failed: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// What the operator sees (`valise-relay status`): totals only.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Envelopes held in inboxes.
+    pub inbox_envelopes: u64,
+    /// Envelopes held in return mailboxes.
+    pub return_envelopes: u64,
+    /// Bytes that the store takes on the disk.
+    pub disk_bytes: u64,
+    /// Records that were found damaged and set aside since the store was opened.
+    pub damaged: u64,
+}
+
+/// What a store does. Every method that changes something returns after the change is durable.
+///
+/// Futures are cancel-safe in the sense that a change whose future was dropped either happened whole or not at all.
+pub trait Store: Send + Sync + 'static {
+    /// Stores an envelope durably (one `fdatasync` shared by all that wait). Idempotent by (mailbox, digest).
+    fn deposit(
+        &self,
+        deposit: Deposit,
+    ) -> impl Future<Output = Result<Deposited, StoreError>> + Send;
+
+    /// The first envelope beyond `after` that waits for this reader and has not expired at `now`.
+    fn next(
+        &self,
+        mailbox: Mailbox,
+        reader: Reader<'_>,
+        after: Cursor,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Option<Waiting>, StoreError>> + Send;
+
+    /// Removes envelopes for this reader; unknown digests are passed over. Durable when it returns.
+    fn remove(
+        &self,
+        mailbox: Mailbox,
+        reader: Reader<'_>,
+        digests: &[EnvelopeDigest],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Drops what every device of the (new) roster has removed already; called when a card with another roster is published.
+    fn settle(
+        &self,
+        inbox: MailboxId,
+        roster: &[DeviceTag],
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Resolves when something may have arrived in the mailbox since the call was made. A lost wake-up is a defect; a spurious one is not.
+    fn arrival(&self, mailbox: Mailbox) -> impl Future<Output = ()> + Send;
+
+    /// Begins to serve an inbox. Allowing one twice is no error.
+    fn allow_inbox(&self, address: Address) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Stops serving an inbox and removes its card and all the mail it holds; returns how many envelopes that were.
+    fn remove_inbox(
+        &self,
+        address: Address,
+    ) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// The inboxes served, with the number of envelopes that each holds.
+    fn inboxes(&self) -> impl Future<Output = Result<Vec<(Address, u64)>, StoreError>> + Send;
+
+    /// Keeps a card in place of the one before. The service has checked it.
+    fn put_card(
+        &self,
+        address: Address,
+        card: Vec<u8>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// The card held for an address, `None` where none was published. [`StoreError::UnknownInbox`] where the inbox is not served.
+    fn card(
+        &self,
+        address: Address,
+    ) -> impl Future<Output = Result<Option<Vec<u8>>, StoreError>> + Send;
+
+    /// Removes what has expired at `now`; returns how many envelopes that were.
+    fn expire(&self, now: Timestamp) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Totals.
+    fn usage(&self) -> impl Future<Output = Result<Usage, StoreError>> + Send;
+}
