@@ -9,3 +9,10 @@ pub mod hash;
 pub mod aead;
 pub mod time;
 pub mod id;
+pub mod cbor;
+pub mod key;
+pub mod kem;
+pub mod prekey;
+
+#[cfg(test)]
+mod testing;
