@@ -13,6 +13,12 @@ pub mod cbor;
 pub mod key;
 pub mod kem;
 pub mod prekey;
+pub mod stretch;
+pub mod words;
+pub mod phrase;
+mod noise;
+pub mod envelope;
+pub mod link;
 
 #[cfg(test)]
 mod testing;
