@@ -5,4 +5,13 @@
 
 pub mod failure;
 pub mod escape;
+pub mod random;
 pub mod ui;
+pub mod phrase;
+pub mod handling;
+pub mod link;
+pub mod dial;
+pub mod addressee;
+pub mod session;
+pub mod command;
+pub mod cli;
