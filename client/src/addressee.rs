@@ -27,7 +27,10 @@ impl Addressee {
     /// # Errors
     /// A failure that says which part of the contact is wrong, or what is wrong with the card.
     pub fn read(to: &str, now: Timestamp) -> Outcome<Self> {
-        if to.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("valise1")) {
+        if to
+            .get(..7)
+            .is_some_and(|start| start.eq_ignore_ascii_case("valise1"))
+        {
             return Self::from_contact(to);
         }
         if Path::new(to).exists() {
@@ -45,16 +48,32 @@ impl Addressee {
             Failure::new(format!("malformed contact line: {error}"))
                 .hint("copy it again, whole, from the mechanism's own website")
         })?;
-        let relay = contact.ways().first().map(|way| way.relay.clone()).ok_or_else(|| {
-            Failure::new("the contact line names no relay").hint("it has the form valise1…@relay1…,host:port")
-        })?;
-        Ok(Self { address: contact.address(), relay, card: None })
+        let relay = contact
+            .ways()
+            .first()
+            .map(|way| way.relay.clone())
+            .ok_or_else(|| {
+                Failure::new("the contact line names no relay")
+                    .hint("it has the form valise1…@relay1…,host:port")
+            })?;
+        Ok(Self {
+            address: contact.address(),
+            relay,
+            card: None,
+        })
     }
 
     fn from_card_file(path: &Path, now: Timestamp) -> Outcome<Self> {
         let card = read_card(path, now)?;
-        let relay = card.relays().next().ok_or_else(|| Failure::new("the card names no relay"))?;
-        Ok(Self { address: card.address(), relay, card: Some(card) })
+        let relay = card
+            .relays()
+            .next()
+            .ok_or_else(|| Failure::new("the card names no relay"))?;
+        Ok(Self {
+            address: card.address(),
+            relay,
+            card: Some(card),
+        })
     }
 }
 
@@ -66,10 +85,14 @@ pub fn read_card(path: &Path, now: Timestamp) -> Outcome<VerifiedCard> {
     let shown = escape::line(&path.display().to_string());
     let length = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
     if length > CARD as u64 {
-        return Err(Failure::new(format!("{shown} is too large for a card: {length} bytes, a card has at most {CARD}")));
+        return Err(Failure::new(format!(
+            "{shown} is too large for a card: {length} bytes, a card has at most {CARD}"
+        )));
     }
-    let bytes = std::fs::read(path).map_err(|error| Failure::new(format!("could not read {shown}: {error}")))?;
+    let bytes = std::fs::read(path)
+        .map_err(|error| Failure::new(format!("could not read {shown}: {error}")))?;
     let card = Card::decode(&bytes).map_err(|error| Failure::from_card(&error))?;
     let address = card.address();
-    card.verify(address, None, now).map_err(|error| Failure::from_card(&error))
+    card.verify(address, None, now)
+        .map_err(|error| Failure::from_card(&error))
 }

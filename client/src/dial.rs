@@ -6,16 +6,21 @@ use std::time::Duration;
 
 use quinn::congestion::NewRenoConfig;
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{ClientConfig, Endpoint, EndpointConfig, IdleTimeout, NoneTokenStore, TokioRuntime, TransportConfig, VarInt};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use quinn::{
+    ClientConfig, Endpoint, EndpointConfig, IdleTimeout, NoneTokenStore, TokioRuntime,
+    TransportConfig, VarInt,
+};
 use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use valise_protocol::contact::RelayContact;
-use valise_protocol::descriptor::{CERTIFICATE_EXTENSION, Descriptor, DescriptorError, SignedDescriptor};
+use valise_protocol::descriptor::{
+    CERTIFICATE_EXTENSION, Descriptor, DescriptorError, SignedDescriptor,
+};
 use valise_protocol::hash::sha256;
 use valise_protocol::id::RelayId;
 use valise_protocol::key::DhSecret;
@@ -68,7 +73,9 @@ impl Connection {
     /// [`DialError`].
     pub async fn dial(relay: &RelayContact, now: Timestamp) -> Result<Self, DialError> {
         let host = relay.host().trim_start_matches('[').trim_end_matches(']');
-        let found = tokio::net::lookup_host((host, relay.port())).await.map_err(|_| DialError::Name)?;
+        let found = tokio::net::lookup_host((host, relay.port()))
+            .await
+            .map_err(|_| DialError::Name)?;
         let mut failure = DialError::Name;
         for address in found.take(4) {
             match Self::dial_address(address, relay.id(), now).await {
@@ -79,15 +86,26 @@ impl Connection {
         Err(failure)
     }
 
-    async fn dial_address(address: SocketAddr, relay: RelayId, now: Timestamp) -> Result<Self, DialError> {
+    async fn dial_address(
+        address: SocketAddr,
+        relay: RelayId,
+        now: Timestamp,
+    ) -> Result<Self, DialError> {
         let verifier = Arc::new(RelayVerifier::new(relay, now));
         let config = client_config(verifier.clone()).ok_or(DialError::Network)?;
         let mut endpoint = endpoint(address).map_err(|_| DialError::Network)?;
         endpoint.set_default_client_config(config);
-        let connecting = endpoint.connect(address, "valise.invalid").map_err(|_| DialError::Network)?;
+        let connecting = endpoint
+            .connect(address, "valise.invalid")
+            .map_err(|_| DialError::Network)?;
         let connected = tokio::time::timeout(CONNECT, connecting).await;
         match (connected, verifier.verdict()) {
-            (Ok(Ok(connection)), Some(Ok(descriptor))) => Ok(Self { endpoint, connection, relay, descriptor }),
+            (Ok(Ok(connection)), Some(Ok(descriptor))) => Ok(Self {
+                endpoint,
+                connection,
+                relay,
+                descriptor,
+            }),
             (_, Some(Err(error))) => Err(error),
             _ => Err(DialError::Network),
         }
@@ -103,8 +121,19 @@ impl Connection {
     /// # Errors
     /// [`LinkFault`].
     pub async fn link(&self, local: &DhSecret) -> Result<OpenLink, LinkFault> {
-        let (send, receive) = self.connection.open_bi().await.map_err(|_| LinkFault::Broken)?;
-        OpenLink::handshake(send, receive, local, &self.relay, self.descriptor.static_key()).await
+        let (send, receive) = self
+            .connection
+            .open_bi()
+            .await
+            .map_err(|_| LinkFault::Broken)?;
+        OpenLink::handshake(
+            send,
+            receive,
+            local,
+            &self.relay,
+            self.descriptor.static_key(),
+        )
+        .await
     }
 
     /// Ends the connection and waits until the relay may know.
@@ -118,12 +147,17 @@ impl From<DialError> for Failure {
     fn from(error: DialError) -> Self {
         let failure = Self::new(format!("could not reach the relay: {error}"));
         match error {
-            DialError::Name => failure.hint("check the host in the contact line, and whether this computer is online"),
-            DialError::Network => failure.hint("try again later or from another network; nothing was sent"),
+            DialError::Name => failure
+                .hint("check the host in the contact line, and whether this computer is online"),
+            DialError::Network => {
+                failure.hint("try again later or from another network; nothing was sent")
+            }
             DialError::Key => failure
                 .hint("somebody may be in between: do not go on from this network")
                 .hint("compare the contact line with the one on the mechanism's own website"),
-            DialError::Dates(_) => failure.hint("check this computer's date and time, then try again"),
+            DialError::Dates(_) => {
+                failure.hint("check this computer's date and time, then try again")
+            }
             DialError::Version(_) => failure.hint("get the newest version of this program"),
         }
     }
@@ -135,12 +169,20 @@ fn endpoint(towards: SocketAddr) -> std::io::Result<Endpoint> {
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let socket = std::net::UdpSocket::bind((any, 0))?;
-    Endpoint::new(EndpointConfig::default(), None, socket, Arc::new(TokioRuntime))
+    Endpoint::new(
+        EndpointConfig::default(),
+        None,
+        socket,
+        Arc::new(TokioRuntime),
+    )
 }
 
 /// TLS 1.3, the hybrid group only, no ticket, token, early data or server name; see spec §6.2 for each.
 fn client_config(verifier: Arc<RelayVerifier>) -> Option<ClientConfig> {
-    let provider = CryptoProvider { kx_groups: vec![aws_lc_rs::kx_group::X25519MLKEM768], ..aws_lc_rs::default_provider() };
+    let provider = CryptoProvider {
+        kx_groups: vec![aws_lc_rs::kx_group::X25519MLKEM768],
+        ..aws_lc_rs::default_provider()
+    };
     let mut tls = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .ok()?
@@ -182,7 +224,12 @@ struct RelayVerifier {
 
 impl RelayVerifier {
     fn new(relay: RelayId, now: Timestamp) -> Self {
-        Self { relay, now, provider: aws_lc_rs::default_provider(), verdict: Mutex::new(None) }
+        Self {
+            relay,
+            now,
+            provider: aws_lc_rs::default_provider(),
+            verdict: Mutex::new(None),
+        }
     }
 
     fn verdict(&self) -> Option<Result<Descriptor, DialError>> {
@@ -190,16 +237,24 @@ impl RelayVerifier {
     }
 
     fn check(&self, certificate: &CertificateDer<'_>) -> Result<Descriptor, DialError> {
-        let (rest, certificate) = X509Certificate::from_der(certificate).map_err(|_| DialError::Key)?;
-        let mut found = certificate.extensions().iter().filter(|e| e.oid.to_id_string() == CERTIFICATE_EXTENSION);
-        let (Some(extension), None, []) = (found.next(), found.next(), rest) else { return Err(DialError::Key) };
+        let (rest, certificate) =
+            X509Certificate::from_der(certificate).map_err(|_| DialError::Key)?;
+        let mut found = certificate
+            .extensions()
+            .iter()
+            .filter(|e| e.oid.to_id_string() == CERTIFICATE_EXTENSION);
+        let (Some(extension), None, []) = (found.next(), found.next(), rest) else {
+            return Err(DialError::Key);
+        };
         let signed = SignedDescriptor::decode(extension.value).map_err(|_| DialError::Key)?;
-        let descriptor = signed.verify(self.relay, self.now).map_err(|error| match error {
-            DescriptorError::UnknownVersion(version) => DialError::Version(version),
-            DescriptorError::Expired { since } => DialError::Dates(since),
-            DescriptorError::NotYetValid { from } => DialError::Dates(from),
-            _ => DialError::Key,
-        })?;
+        let descriptor = signed
+            .verify(self.relay, self.now)
+            .map_err(|error| match error {
+                DescriptorError::UnknownVersion(version) => DialError::Version(version),
+                DescriptorError::Expired { since } => DialError::Dates(since),
+                DescriptorError::NotYetValid { from } => DialError::Dates(from),
+                _ => DialError::Key,
+            })?;
         if sha256(&[certificate.public_key().raw]) != *descriptor.tls_pin() {
             return Err(DialError::Key);
         }
@@ -221,7 +276,11 @@ impl ServerCertVerifier for RelayVerifier {
         if let Ok(mut place) = self.verdict.lock() {
             *place = Some(verdict);
         }
-        if accepted { Ok(ServerCertVerified::assertion()) } else { Err(rustls::Error::General("another relay".into())) }
+        if accepted {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(rustls::Error::General("another relay".into()))
+        }
     }
 
     fn verify_tls12_signature(
@@ -242,11 +301,18 @@ impl ServerCertVerifier for RelayVerifier {
         let (_, certificate) = X509Certificate::from_der(certificate)
             .map_err(|_| rustls::Error::General("not a certificate".into()))?;
         let key = SubjectPublicKeyInfoDer::from(certificate.public_key().raw);
-        verify_tls13_signature_with_raw_key(message, &key, signature, &self.provider.signature_verification_algorithms)
+        verify_tls13_signature_with_raw_key(
+            message,
+            &key,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.provider.signature_verification_algorithms.supported_schemes()
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 

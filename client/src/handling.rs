@@ -15,14 +15,16 @@ use crate::failure::{Failure, Outcome};
 use crate::ui::Terminal;
 
 /// The first sentence of the United Nations' special procedures on consent.
-pub const NAME_TO_GOVERNMENT: &str =
-    "Do the alleged victims or their representatives agree that their names are disclosed in a letter to the Government?";
+pub const NAME_TO_GOVERNMENT: &str = "Do the alleged victims or their representatives agree that their names are disclosed in a letter to the Government?";
 /// The second.
-pub const NAME_IN_PUBLIC: &str =
-    "Do the alleged victims or their representatives agree that their names appear in public reports and the public database?";
+pub const NAME_IN_PUBLIC: &str = "Do the alleged victims or their representatives agree that their names appear in public reports and the public database?";
 
 /// The words of the answers, in the order of their numbers.
-const ANSWERS: [(&str, Answer); 3] = [("no", Answer::No), ("yes", Answer::Yes), ("ask", Answer::Ask)];
+const ANSWERS: [(&str, Answer); 3] = [
+    ("no", Answer::No),
+    ("yes", Answer::Yes),
+    ("ask", Answer::Ask),
+];
 const BASES: [(&str, ConsentBasis); 4] = [
     ("self", ConsentBasis::Oneself),
     ("representative", ConsentBasis::Representative),
@@ -104,8 +106,11 @@ pub fn read_form(path: &Path) -> Outcome<(Handling, Option<Zeroizing<String>>)> 
         .map(Zeroizing::new)
         .map_err(|error| Failure::new(format!("could not read the form {shown}: {error}")))?;
     let form: Form = toml::from_str(&source).map_err(|error| {
-        Failure::new(format!("the form {shown} is wrong: {}", escape::line(error.message())))
-            .hint("compare it with a fresh one: valise form")
+        Failure::new(format!(
+            "the form {shown} is wrong: {}",
+            escape::line(error.message())
+        ))
+        .hint("compare it with a fresh one: valise form")
     })?;
     let text = Zeroizing::new(form.text);
     let note = form.consent_note.trim();
@@ -124,11 +129,19 @@ pub fn read_form(path: &Path) -> Outcome<(Handling, Option<Zeroizing<String>>)> 
 
 fn word<T: Copy>(key: &str, given: &str, words: &[(&str, T)]) -> Outcome<T> {
     let given = given.trim().to_lowercase();
-    words.iter().find(|(word, _)| *word == given).map(|(_, value)| *value).ok_or_else(|| {
-        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        let what = if given.is_empty() { "is empty".to_owned() } else { format!("is \"{}\"", escape::line(&given)) };
-        Failure::new(format!("{key} {what}: expected {}", known.join(", ")))
-    })
+    words
+        .iter()
+        .find(|(word, _)| *word == given)
+        .map(|(_, value)| *value)
+        .ok_or_else(|| {
+            let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            let what = if given.is_empty() {
+                "is empty".to_owned()
+            } else {
+                format!("is \"{}\"", escape::line(&given))
+            };
+            Failure::new(format!("{key} {what}: expected {}", known.join(", ")))
+        })
 }
 
 /// Asks for the handling on the terminal.
@@ -137,24 +150,52 @@ fn word<T: Copy>(key: &str, given: &str, words: &[(&str, T)]) -> Outcome<T> {
 /// A failure when the terminal is gone.
 pub fn ask(terminal: &mut Terminal) -> Outcome<Handling> {
     let name_to_government = pick(terminal, NAME_TO_GOVERNMENT, &ANSWERS)?;
-    let name_in_public =
-        if name_to_government == Answer::Yes { pick(terminal, NAME_IN_PUBLIC, &ANSWERS)? } else { Answer::No };
+    let name_in_public = if name_to_government == Answer::Yes {
+        pick(terminal, NAME_IN_PUBLIC, &ANSWERS)?
+    } else {
+        Answer::No
+    };
     let basis = pick(terminal, "Who agreed to this?", &BASES)?;
     let unobtainable = basis == ConsentBasis::Unobtainable;
-    let question = if unobtainable { "Why could consent not be obtained?" } else { "Any condition? (Enter for none)" };
+    let question = if unobtainable {
+        "Why could consent not be obtained?"
+    } else {
+        "Any condition? (Enter for none)"
+    };
     let note = loop {
         let note = terminal.ask(question)?.to_string();
         if !(unobtainable && note.is_empty()) {
             break note;
         }
     };
-    let timing = pick(terminal, "When: about to happen, going on, past, a practice, or a law?", &TIMINGS)?;
-    let attribution =
-        pick(terminal, "How may you, the source, be named to others? none is the Chatham House Rule.", &ATTRIBUTIONS)?;
-    let language = terminal.ask("Language of the text, such as en, fr, es, ar:")?.to_string();
-    let name_in_public = if unobtainable { Answer::No } else { name_in_public };
+    let timing = pick(
+        terminal,
+        "When: about to happen, going on, past, a practice, or a law?",
+        &TIMINGS,
+    )?;
+    let attribution = pick(
+        terminal,
+        "How may you, the source, be named to others? none is the Chatham House Rule.",
+        &ATTRIBUTIONS,
+    )?;
+    let language = terminal
+        .ask("Language of the text, such as en, fr, es, ar:")?
+        .to_string();
+    let name_in_public = if unobtainable {
+        Answer::No
+    } else {
+        name_in_public
+    };
     let note = (!note.is_empty()).then_some(note);
-    let handling = Handling { name_to_government, name_in_public, basis, note, timing, attribution, language };
+    let handling = Handling {
+        name_to_government,
+        name_in_public,
+        basis,
+        note,
+        timing,
+        attribution,
+        language,
+    };
     check(&handling)?;
     Ok(handling)
 }
@@ -167,9 +208,13 @@ fn pick<T: Copy>(terminal: &mut Terminal, question: &str, words: &[(&str, T)]) -
 
 fn check(handling: &Handling) -> Outcome<()> {
     if handling.note.as_ref().is_some_and(|note| note.len() > NOTE) {
-        return Err(Failure::new(format!("the note on consent is longer than {NOTE} bytes")));
+        return Err(Failure::new(format!(
+            "the note on consent is longer than {NOTE} bytes"
+        )));
     }
-    handling.check().map_err(|error| Failure::new(format!("the handling does not fit together: {error}")))
+    handling
+        .check()
+        .map_err(|error| Failure::new(format!("the handling does not fit together: {error}")))
 }
 
 /// The handling in words, one line each: for staff, and for the defender before it is sent.
@@ -189,7 +234,10 @@ pub fn describe(handling: &Handling) -> Vec<String> {
         lines.push(say("Note on consent:", &escape::line(note)));
     }
     lines.push(say("Timing:", name(handling.timing, &TIMINGS)));
-    lines.push(say("Attribution of the source:", name(handling.attribution, &ATTRIBUTIONS)));
+    lines.push(say(
+        "Attribution of the source:",
+        name(handling.attribution, &ATTRIBUTIONS),
+    ));
     lines.push(say("Language:", &escape::line(&handling.language)));
     lines
 }
@@ -200,7 +248,10 @@ pub fn timing_word(timing: Timing) -> &'static str {
 }
 
 fn name<T: PartialEq + Copy>(value: T, words: &[(&'static str, T)]) -> &'static str {
-    words.iter().find(|(_, known)| *known == value).map_or("unknown", |(word, _)| word)
+    words
+        .iter()
+        .find(|(_, known)| *known == value)
+        .map_or("unknown", |(word, _)| word)
 }
 
 #[cfg(test)]
@@ -237,8 +288,16 @@ mod tests {
 
     #[test]
     fn publication_without_the_government_is_refused() {
-        let failure = form(&|form| form.replace("government = \"yes\"", "government = \"no\"").replace("\"ask\"", "\"yes\""));
-        assert!(failure.unwrap_err().what().starts_with("the handling does not fit together"));
+        let failure = form(&|form| {
+            form.replace("government = \"yes\"", "government = \"no\"")
+                .replace("\"ask\"", "\"yes\"")
+        });
+        assert!(
+            failure
+                .unwrap_err()
+                .what()
+                .starts_with("the handling does not fit together")
+        );
     }
 
     #[test]

@@ -48,16 +48,28 @@ impl OpenLink {
         relay: &RelayId,
         relay_static: &DhPublic,
     ) -> Result<Self, LinkFault> {
-        let (initiator, message) = Initiator::start(local, relay, relay_static, &mut random::system())?;
-        send.write_all(&message).await.map_err(|_| LinkFault::Broken)?;
+        let (initiator, message) =
+            Initiator::start(local, relay, relay_static, &mut random::system())?;
+        send.write_all(&message)
+            .await
+            .map_err(|_| LinkFault::Broken)?;
         let mut answer = [0; LINK_2];
-        receive.read_exact(&mut answer).await.map_err(|error| broken(&error))?;
+        receive
+            .read_exact(&mut answer)
+            .await
+            .map_err(|error| broken(&error))?;
         let (welcome, message, link) = initiator.finish(&answer)?;
         if welcome.effort != 0 {
             return Err(LinkFault::Effort(welcome.effort));
         }
-        send.write_all(&message).await.map_err(|_| LinkFault::Broken)?;
-        Ok(Self { send, receive, link })
+        send.write_all(&message)
+            .await
+            .map_err(|_| LinkFault::Broken)?;
+        Ok(Self {
+            send,
+            receive,
+            link,
+        })
     }
 
     /// Sends a request and reads its answer. Not cancel-safe: a link whose request was dropped half-way is of no more use.
@@ -66,9 +78,15 @@ impl OpenLink {
     /// [`LinkFault`]; a refusal is one.
     pub async fn request(&mut self, request: &Request) -> Result<Answer, LinkFault> {
         let sealed = self.link.seal(&request.encode())?;
-        self.send.write_all(&sealed).await.map_err(|_| LinkFault::Broken)?;
+        self.send
+            .write_all(&sealed)
+            .await
+            .map_err(|_| LinkFault::Broken)?;
         let mut sealed = vec![0; request.kind().frames_down() * FRAME];
-        self.receive.read_exact(&mut sealed).await.map_err(|error| broken(&error))?;
+        self.receive
+            .read_exact(&mut sealed)
+            .await
+            .map_err(|error| broken(&error))?;
         match Answer::decode(request.kind(), &self.link.open(&sealed)?) {
             Ok(Answer::Refused(refusal)) => Err(LinkFault::Refused(refusal)),
             Ok(answer) => Ok(answer),
@@ -85,7 +103,9 @@ impl OpenLink {
 
 fn broken(error: &ReadExactError) -> LinkFault {
     match error {
-        ReadExactError::ReadError(quinn::ReadError::Reset(code)) if *code == VarInt::from_u32(1) => {
+        ReadExactError::ReadError(quinn::ReadError::Reset(code))
+            if *code == VarInt::from_u32(1) =>
+        {
             LinkFault::Link(LinkError::Handshake)
         }
         _ => LinkFault::Broken,
@@ -96,10 +116,15 @@ impl From<LinkFault> for Failure {
     fn from(fault: LinkFault) -> Self {
         let failure = Self::new(fault.to_string());
         match fault {
-            LinkFault::Broken => failure.hint("give the same command again: what arrived already is not stored twice"),
-            LinkFault::Link(_) => failure.hint("get the newest version of this program, and try another network"),
+            LinkFault::Broken => failure
+                .hint("give the same command again: what arrived already is not stored twice"),
+            LinkFault::Link(_) => {
+                failure.hint("get the newest version of this program, and try another network")
+            }
             LinkFault::Effort(_) => failure.hint("try again later, when the relay is less busy"),
-            LinkFault::Nonsense => failure.hint("tell the mechanism that its relay is broken, or not its relay"),
+            LinkFault::Nonsense => {
+                failure.hint("tell the mechanism that its relay is broken, or not its relay")
+            }
             LinkFault::Refused(refusal) => failure.hint(hint(refusal)),
         }
     }
@@ -108,10 +133,16 @@ impl From<LinkFault> for Failure {
 /// What to do about a refusal.
 fn hint(refusal: Refusal) -> &'static str {
     match refusal {
-        Refusal::UnknownInbox => "check the contact line; or ask the relay's operator to allow this inbox",
-        Refusal::MailboxFull => "try again in some days: mail leaves the mailbox when it is read or runs out",
+        Refusal::UnknownInbox => {
+            "check the contact line; or ask the relay's operator to allow this inbox"
+        }
+        Refusal::MailboxFull => {
+            "try again in some days: mail leaves the mailbox when it is read or runs out"
+        }
         Refusal::RelayFull => "try again later, or through another relay of the mechanism",
-        Refusal::NotADevice => "ask whoever holds the root key whether this device is still on the roster",
+        Refusal::NotADevice => {
+            "ask whoever holds the root key whether this device is still on the roster"
+        }
         Refusal::NoCard => "the mechanism must publish its card first: valise mechanism publish",
         Refusal::CardRefused => "fetch the newest card first: valise inbox pull",
         Refusal::Unavailable | Refusal::Busy => "try again later",

@@ -33,7 +33,9 @@ pub fn make(fd: Option<u32>) -> Outcome<ReturnPhrase> {
 /// A failure that names a word off the list, or says that the words do not belong together.
 pub fn ask(fd: Option<u32>) -> Outcome<ReturnPhrase> {
     if let Some(fd) = fd {
-        return secret_from_fd(fd, "return phrase")?.parse().map_err(|error| failure(&error));
+        return secret_from_fd(fd, "return phrase")?
+            .parse()
+            .map_err(|error| failure(&error));
     }
     let mut terminal = Terminal::open().map_err(no_terminal)?;
     loop {
@@ -48,7 +50,8 @@ pub fn ask(fd: Option<u32>) -> Outcome<ReturnPhrase> {
 }
 
 fn no_terminal(failure: Failure) -> Failure {
-    failure.hint("the return phrase is shown and asked on a terminal only; programs use --phrase-fd N")
+    failure
+        .hint("the return phrase is shown and asked on a terminal only; programs use --phrase-fd N")
 }
 
 fn failure(error: &PhraseError) -> Failure {
@@ -68,7 +71,11 @@ fn write_to_fd(fd: u32, phrase: &ReturnPhrase) -> Outcome<()> {
         .write(true)
         .open(format!("/dev/fd/{fd}"))
         .and_then(|mut file| file.write_all(line.as_bytes()))
-        .map_err(|_| Failure::new(format!("could not write the return phrase to file descriptor {fd}")))
+        .map_err(|_| {
+            Failure::new(format!(
+                "could not write the return phrase to file descriptor {fd}"
+            ))
+        })
 }
 
 fn show_and_ask_back(terminal: &mut Terminal, phrase: &ReturnPhrase) -> Outcome<()> {
@@ -94,8 +101,10 @@ fn show_and_ask_back(terminal: &mut Terminal, phrase: &ReturnPhrase) -> Outcome<
         terminal.show("That is not the word. Here they are again.")?;
         terminal.show_page(&shown, "Press Enter when you have them.")?;
     }
-    Err(Failure::new("the words were not given back, so nothing was sent")
-        .hint("give the same command again; it makes a new phrase"))
+    Err(
+        Failure::new("the words were not given back, so nothing was sent")
+            .hint("give the same command again; it makes a new phrase"),
+    )
 }
 
 /// Two different places among twelve, in order.

@@ -98,12 +98,19 @@ pub struct Result3 {
 ///
 /// # Errors
 /// [`DialError`] when the relay was not reached; everything later is told for each link.
-pub async fn run(relay: &RelayContact, errand: Errand<'_>, now: Timestamp) -> Result<Result3, DialError> {
+pub async fn run(
+    relay: &RelayContact,
+    errand: Errand<'_>,
+    now: Timestamp,
+) -> Result<Result3, DialError> {
     let connection = Connection::dial(relay, now).await?;
     let (poll_key, poll_request) = poll_request(&errand.poll);
     let (card_key, deposit_key) = (fresh_key(), fresh_key());
-    let (card_link, deposit_link, poll_link) =
-        tokio::join!(connection.link(&card_key), connection.link(&deposit_key), connection.link(&poll_key));
+    let (card_link, deposit_link, poll_link) = tokio::join!(
+        connection.link(&card_key),
+        connection.link(&deposit_key),
+        connection.link(&poll_key)
+    );
     let ((card, deposit), poll) = tokio::join!(
         async {
             let card = fetch_card(card_link, &errand, now).await;
@@ -113,16 +120,37 @@ pub async fn run(relay: &RelayContact, errand: Errand<'_>, now: Timestamp) -> Re
         poll(poll_link, poll_request),
     );
     connection.close().await;
-    Ok(Result3 { card, deposit, poll })
+    Ok(Result3 {
+        card,
+        deposit,
+        poll,
+    })
 }
 
 fn poll_request(poll: &Poll) -> (DhSecret, Request) {
     let (key, removals, cursor) = match poll {
         Poll::Nothing => (fresh_key(), Vec::new(), 0),
-        Poll::Return { key, removals, cursor } => (DhSecret::from_bytes(key.expose()), removals.clone(), *cursor),
+        Poll::Return {
+            key,
+            removals,
+            cursor,
+        } => (
+            DhSecret::from_bytes(key.expose()),
+            removals.clone(),
+            *cursor,
+        ),
     };
     let mailbox = MailboxId::of_return(key.public().as_bytes());
-    (key, Request::Poll { target: Target::Return, mailbox, cursor, removals, wait_seconds: 0 })
+    (
+        key,
+        Request::Poll {
+            target: Target::Return,
+            mailbox,
+            cursor,
+            removals,
+            wait_seconds: 0,
+        },
+    )
 }
 
 async fn fetch_card(
@@ -131,10 +159,16 @@ async fn fetch_card(
     now: Timestamp,
 ) -> Result<VerifiedCard, CardFault> {
     let mut link = link?;
-    let answer = link.request(&Request::Card { address: errand.address }).await;
+    let answer = link
+        .request(&Request::Card {
+            address: errand.address,
+        })
+        .await;
     link.finish();
     match answer? {
-        Answer::Card(bytes) => Ok(Card::decode(&bytes)?.verify(errand.address, errand.known_epoch, now)?),
+        Answer::Card(bytes) => {
+            Ok(Card::decode(&bytes)?.verify(errand.address, errand.known_epoch, now)?)
+        }
         _ => Err(LinkFault::Nonsense.into()),
     }
 }
@@ -149,7 +183,11 @@ async fn deposit(
     let mut link = link?;
     let readers = card.and_then(|card| {
         let readers = card.readers(now);
-        if errand.despite_staleness { Some(card.readers_despite_staleness(now)) } else { readers.ok() }
+        if errand.despite_staleness {
+            Some(card.readers_despite_staleness(now))
+        } else {
+            readers.ok()
+        }
     });
     let (target, sealed, usable) = match (readers, card) {
         (Some(readers), Some(card)) if !readers.is_empty() => {
@@ -189,13 +227,24 @@ async fn poll(link: Result<OpenLink, LinkFault>, request: Request) -> Result<Ite
 
 /// Cover for the devices of a card, under a fresh writer's key: it must not tell staff when a defender looks in.
 pub fn cover(readers: &[Prekey], address: &Address) -> Result<Sealed, SealError> {
-    let envelope = seal(readers, address, &fresh_key(), &Message::Cover.encode(), &mut random::system())?;
-    Ok(Sealed { envelope, withdraw: random_withdraw_hash() })
+    let envelope = seal(
+        readers,
+        address,
+        &fresh_key(),
+        &Message::Cover.encode(),
+        &mut random::system(),
+    )?;
+    Ok(Sealed {
+        envelope,
+        withdraw: random_withdraw_hash(),
+    })
 }
 
 /// Cover for nobody, with as much work as for eight devices.
 fn cover_to_nobody(address: &Address) -> Result<Sealed, SealError> {
-    let nobody: Vec<Prekey> = (0..SLOTS).map(|_| PrekeySecret::generate(&mut random::system()).public()).collect();
+    let nobody: Vec<Prekey> = (0..SLOTS)
+        .map(|_| PrekeySecret::generate(&mut random::system()).public())
+        .collect();
     cover(&nobody, address)
 }
 

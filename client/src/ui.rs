@@ -109,10 +109,16 @@ impl Terminal {
     /// As [`Terminal::ask`].
     pub fn show_page(&mut self, text: &str, question: &str) -> Outcome<()> {
         let plain = std::env::var("TERM").map_or(true, |term| term.is_empty() || term == "dumb");
-        let (enter, leave) = if plain { ("", "") } else { ("\u{1b}[?1049h\u{1b}[H\u{1b}[2J", "\u{1b}[2J\u{1b}[?1049l") };
+        let (enter, leave) = if plain {
+            ("", "")
+        } else {
+            ("\u{1b}[?1049h\u{1b}[H\u{1b}[2J", "\u{1b}[2J\u{1b}[?1049l")
+        };
         self.show(&format!("{enter}{text}\n"))?;
         let answer = self.ask(question);
-        write!(self.screen, "{leave}").and_then(|()| self.screen.flush()).map_err(|_| gone())?;
+        write!(self.screen, "{leave}")
+            .and_then(|()| self.screen.flush())
+            .map_err(|_| gone())?;
         answer.map(drop)
     }
 

@@ -19,6 +19,7 @@ pub mod phrase;
 mod noise;
 pub mod envelope;
 pub mod link;
+pub mod wire;
 
 #[cfg(test)]
 mod testing;

@@ -35,11 +35,21 @@ pub fn run(command: CardCommand, now: Timestamp) -> Outcome<()> {
 pub fn show(card: &VerifiedCard, now: Timestamp) {
     say(&format!("This card calls itself {}.", name(card)));
     say("Nobody vouches for it. Compare the words with the mechanism's own website:");
-    say(&format!("  {}", comparison_words(card.address().as_bytes())));
+    say(&format!(
+        "  {}",
+        comparison_words(card.address().as_bytes())
+    ));
     say(&format!("Address: {}", card.address()));
     let (fresh, devices) = card.freshness(now);
-    say(&format!("Devices that can read a submission today: {fresh} of {devices}."));
-    say(&format!("It holds until {} (roster {}, issued {}).", card.not_after(), card.epoch(), card.issued()));
+    say(&format!(
+        "Devices that can read a submission today: {fresh} of {devices}."
+    ));
+    say(&format!(
+        "It holds until {} (roster {}, issued {}).",
+        card.not_after(),
+        card.epoch(),
+        card.issued()
+    ));
     for relay in card.relay_descriptors() {
         let (shortest, longest) = relay.retention_days();
         say(&format!(
@@ -52,13 +62,25 @@ pub fn show(card: &VerifiedCard, now: Timestamp) {
     }
     let profile = card.profile();
     if !profile.languages.is_empty() {
-        say(&format!("Languages it reads: {}.", escape::line(&profile.languages.join(", "))));
+        say(&format!(
+            "Languages it reads: {}.",
+            escape::line(&profile.languages.join(", "))
+        ));
     }
     if !profile.required.is_empty() {
-        say(&format!("It asks for: {}.", escape::line(&profile.required.join(", "))));
+        say(&format!(
+            "It asks for: {}.",
+            escape::line(&profile.required.join(", "))
+        ));
     }
-    let pseudonym = if profile.pseudonym_accepted { "accepts" } else { "does not accept" };
-    say(&format!("It {pseudonym} submissions whose source gives no name."));
+    let pseudonym = if profile.pseudonym_accepted {
+        "accepts"
+    } else {
+        "does not accept"
+    };
+    say(&format!(
+        "It {pseudonym} submissions whose source gives no name."
+    ));
     if let Some(retention) = &profile.retention {
         say("It says of how long it keeps submissions:");
         say(&escape::quote(retention));
@@ -68,11 +90,17 @@ pub fn show(card: &VerifiedCard, now: Timestamp) {
 /// The name that a card gives itself, in quotation marks, inert.
 pub fn name(card: &VerifiedCard) -> String {
     let names = card.profile().names.iter();
-    let mut shown: Vec<String> = names.map(|(_, name)| format!("\"{}\"", escape::line(name))).collect();
+    let mut shown: Vec<String> = names
+        .map(|(_, name)| format!("\"{}\"", escape::line(name)))
+        .collect();
     shown.dedup();
     shown.join(" / ")
 }
 
 fn or_unsaid(text: &str) -> String {
-    if text.is_empty() { "nobody named".to_owned() } else { escape::line(text) }
+    if text.is_empty() {
+        "nobody named".to_owned()
+    } else {
+        escape::line(text)
+    }
 }

@@ -3,7 +3,7 @@
 use valise_protocol::card::VerifiedCard;
 use valise_protocol::envelope::open;
 use valise_protocol::id::EnvelopeDigest;
-use valise_protocol::message::{Message, Mailbox as Found, Reply};
+use valise_protocol::message::{Mailbox as Found, Message, Reply};
 use valise_protocol::phrase::DefenderKeys;
 use valise_protocol::time::Timestamp;
 
@@ -62,7 +62,12 @@ enum Signer {
     Unknown,
 }
 
-async fn collect(check: &Check, to: &Addressee, keys: &DefenderKeys, now: Timestamp) -> Outcome<()> {
+async fn collect(
+    check: &Check,
+    to: &Addressee,
+    keys: &DefenderKeys,
+    now: Timestamp,
+) -> Outcome<()> {
     let mut cursor = 0;
     let mut seen = Vec::new();
     let mut shown = 0;
@@ -71,7 +76,9 @@ async fn collect(check: &Check, to: &Addressee, keys: &DefenderKeys, now: Timest
         let result = ask(to, keys, Vec::new(), cursor, known, now).await?;
         let card = result.card.as_ref().ok();
         if let Err(fault) = &result.card {
-            note(&format!("the mechanism's newest card could not be checked: {fault}"));
+            note(&format!(
+                "the mechanism's newest card could not be checked: {fault}"
+            ));
         }
         known = card.map(VerifiedCard::epoch).or(known);
         let item = result.poll?;
@@ -102,8 +109,18 @@ async fn ask(
     known_epoch: Option<u64>,
     now: Timestamp,
 ) -> Outcome<Result3> {
-    let poll = Poll::Return { key: keys.mailbox_key(&to.relay.id()), removals, cursor };
-    let errand = Errand { address: to.address, known_epoch, despite_staleness: false, deposit: None, poll };
+    let poll = Poll::Return {
+        key: keys.mailbox_key(&to.relay.id()),
+        removals,
+        cursor,
+    };
+    let errand = Errand {
+        address: to.address,
+        known_epoch,
+        despite_staleness: false,
+        deposit: None,
+        poll,
+    };
     Ok(session::run(&to.relay, errand, now).await?)
 }
 
@@ -116,7 +133,10 @@ fn show(envelope: &[u8], to: &Addressee, keys: &DefenderKeys, card: Option<&Veri
         }
         Ok(None) => false,
         Err(failure) => {
-            note(&format!("one item in the mailbox was not shown: {}", failure.what()));
+            note(&format!(
+                "one item in the mailbox was not shown: {}",
+                failure.what()
+            ));
             false
         }
     }
@@ -131,13 +151,18 @@ fn read(
     let not_ours = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
     let opened = open(envelope, &to.address, &[&keys.reply()]).map_err(|error| not_ours(&error))?;
     let message = Message::decode(&opened.message).map_err(|error| not_ours(&error))?;
-    message.check_found_in(Found::Return).map_err(|error| not_ours(&error))?;
+    message
+        .check_found_in(Found::Return)
+        .map_err(|error| not_ours(&error))?;
     let (reply, acknowledges) = match message {
         Message::Acknowledgement(reply) => (reply, true),
         Message::Reply(reply) => (reply, false),
         _ => return Ok(None),
     };
-    let roster = reply.proof.verify(to.address).map_err(|error| not_ours(&error))?;
+    let roster = reply
+        .proof
+        .verify(to.address)
+        .map_err(|error| not_ours(&error))?;
     if !roster.has_identity(&opened.writer) {
         return Err(Failure::new("it is not from a device of this mechanism"));
     }
@@ -146,21 +171,33 @@ fn read(
         Some(_) => Signer::Removed(roster.issued()),
         None => Signer::Unknown,
     };
-    Ok(Some(Answered { reply, acknowledges, signer }))
+    Ok(Some(Answered {
+        reply,
+        acknowledges,
+        signer,
+    }))
 }
 
 fn print(answered: &Answered, card: Option<&VerifiedCard>) {
     let who = card.map_or_else(|| "the mechanism".to_owned(), name);
     let reply = &answered.reply;
     if answered.acknowledges {
-        say(&format!("{}: {who} has read submission {}.", reply.written, reply.regards));
+        say(&format!(
+            "{}: {who} has read submission {}.",
+            reply.written, reply.regards
+        ));
     } else {
-        say(&format!("{}: {who} answers submission {}:", reply.written, reply.regards));
+        say(&format!(
+            "{}: {who} answers submission {}:",
+            reply.written, reply.regards
+        ));
     }
     say(&match answered.signer {
         Signer::Current => "  Verified: from a device on its current roster.".to_owned(),
         Signer::Removed(issued) => {
-            format!("  NOT verified: from a device since removed; it was on the roster of {issued}.")
+            format!(
+                "  NOT verified: from a device since removed; it was on the roster of {issued}."
+            )
         }
         Signer::Unknown => "  Not verified: the current roster could not be fetched.".to_owned(),
     });
@@ -188,7 +225,9 @@ fn wants_deletion(check: &Check) -> Outcome<bool> {
         return Ok(true);
     }
     let Ok(mut terminal) = Terminal::open() else {
-        note("the answers stay at the relay until they run out; --delete removes them once they are shown");
+        note(
+            "the answers stay at the relay until they run out; --delete removes them once they are shown",
+        );
         return Ok(false);
     };
     terminal.confirm("Delete these answers from the relay now? They cannot be shown again.")

@@ -54,13 +54,26 @@ pub struct Send {
 pub fn run(send: Send, now: Timestamp) -> Outcome<()> {
     let to = Addressee::read(&send.to, now)?;
     let (handling, text) = case(&send)?;
-    let content = Content { text: text.to_string(), handling, others: Vec::new() };
+    let content = Content {
+        text: text.to_string(),
+        handling,
+        others: Vec::new(),
+    };
     let content = Zeroizing::new(content.encode());
     introduce(&to);
-    let phrase = if send.again { phrase::ask(send.phrase_fd)? } else { phrase::make(send.phrase_fd)? };
+    let phrase = if send.again {
+        phrase::ask(send.phrase_fd)?
+    } else {
+        phrase::make(send.phrase_fd)?
+    };
     note("working out the keys; this takes a moment");
     let keys = phrase.stretch().for_mechanism(&to.address);
-    let draft = Draft { address: to.address, relay: &to.relay, keys: &keys, content: &content };
+    let draft = Draft {
+        address: to.address,
+        relay: &to.relay,
+        keys: &keys,
+        content: &content,
+    };
     let known = to.card.as_ref().map(VerifiedCard::epoch);
     block_on(deliver(&draft, known, now))
 }
@@ -93,8 +106,17 @@ impl Draft<'_> {
             content: self.content.to_vec(),
         });
         let message = Zeroizing::new(message.encode());
-        let envelope = seal(readers, &self.address, &self.keys.send(), &message, &mut random::system())?;
-        Ok(Sealed { envelope, withdraw: tag.withdraw_hash() })
+        let envelope = seal(
+            readers,
+            &self.address,
+            &self.keys.send(),
+            &message,
+            &mut random::system(),
+        )?;
+        Ok(Sealed {
+            envelope,
+            withdraw: tag.withdraw_hash(),
+        })
     }
 }
 
@@ -104,8 +126,10 @@ fn case(send: &Send) -> Outcome<(Handling, Zeroizing<String>)> {
     let (handling, in_form) = form.map_or((None, None), |(handling, text)| (Some(handling), text));
     let text = match (in_form, &send.file) {
         (Some(_), Some(_)) => {
-            return Err(Failure::new("the text is given twice: in the form, and as a file")
-                .hint("empty the form's text, or leave the file out"));
+            return Err(
+                Failure::new("the text is given twice: in the form, and as a file")
+                    .hint("empty the form's text, or leave the file out"),
+            );
         }
         (Some(text), None) => text,
         (None, Some(file)) => read_text(file)?,
@@ -124,8 +148,11 @@ fn case(send: &Send) -> Outcome<(Handling, Zeroizing<String>)> {
 
 fn read_text(file: &std::path::Path) -> Outcome<Zeroizing<String>> {
     let shown = escape::line(&file.display().to_string());
-    let broken = |error: &dyn std::fmt::Display| Failure::new(format!("could not read {shown}: {error}"));
-    let length = std::fs::metadata(file).map_err(|error| broken(&error))?.len();
+    let broken =
+        |error: &dyn std::fmt::Display| Failure::new(format!("could not read {shown}: {error}"));
+    let length = std::fs::metadata(file)
+        .map_err(|error| broken(&error))?
+        .len();
     if length > TEXT as u64 {
         return Err(too_long(length));
     }
@@ -144,13 +171,16 @@ fn from_stdin() -> Outcome<Zeroizing<String>> {
 
 fn utf8(bytes: Vec<u8>) -> Outcome<Zeroizing<String>> {
     String::from_utf8(bytes).map(Zeroizing::new).map_err(|_| {
-        Failure::new("the text is not UTF-8").hint("save it as plain text in UTF-8; other files cannot be sent yet")
+        Failure::new("the text is not UTF-8")
+            .hint("save it as plain text in UTF-8; other files cannot be sent yet")
     })
 }
 
 fn check_text(text: &str) -> Outcome<()> {
     if text.trim().is_empty() {
-        return Err(Failure::new("there is no text to send").hint("valise send --to CONTACT < case.txt"));
+        return Err(
+            Failure::new("there is no text to send").hint("valise send --to CONTACT < case.txt")
+        );
     }
     if text.len() > TEXT {
         return Err(too_long(text.len() as u64));
@@ -159,15 +189,24 @@ fn check_text(text: &str) -> Outcome<()> {
 }
 
 fn too_long(length: u64) -> Failure {
-    let more = if length > TEXT as u64 + 1 { format!("{length} bytes") } else { format!("more than {TEXT} bytes") };
-    Failure::new(format!("the text has {more}; a submission holds {TEXT} bytes of UTF-8"))
-        .hint("shorten it, or send it in parts: the second with --again and the same words")
+    let more = if length > TEXT as u64 + 1 {
+        format!("{length} bytes")
+    } else {
+        format!("more than {TEXT} bytes")
+    };
+    Failure::new(format!(
+        "the text has {more}; a submission holds {TEXT} bytes of UTF-8"
+    ))
+    .hint("shorten it, or send it in parts: the second with --again and the same words")
 }
 
 /// What is known before anything travels.
 fn introduce(to: &Addressee) {
     if let Some(card) = &to.card {
-        note(&format!("this card calls itself {}; nobody vouches for it.", name(card)));
+        note(&format!(
+            "this card calls itself {}; nobody vouches for it.",
+            name(card)
+        ));
     }
     note("compare these six words with the mechanism's own website before you go on:");
     note(&format!("  {}", comparison_words(to.address.as_bytes())));
@@ -184,13 +223,18 @@ async fn deliver(draft: &Draft<'_>, known_epoch: Option<u64>, now: Timestamp) ->
         Ok(card) => card,
         Err(fault) => return Err(Failure::from(fault).hint("nothing was sent")),
     };
-    note(&format!("this card calls itself {}; nobody vouches for it.", name(&card)));
+    note(&format!(
+        "this card calls itself {}; nobody vouches for it.",
+        name(&card)
+    ));
     if card.readers(now).is_ok() {
         return report(draft, &card, result.deposit.map_err(Failure::from)?, now);
     }
     accept_staleness(&card, now)?;
     let result = small_session(draft, Some(card.epoch()), true, now).await?;
-    let card = result.card.map_err(|fault: CardFault| Failure::from(fault).hint("nothing was sent"))?;
+    let card = result
+        .card
+        .map_err(|fault: CardFault| Failure::from(fault).hint("nothing was sent"))?;
     report(draft, &card, result.deposit.map_err(Failure::from)?, now)
 }
 
@@ -213,30 +257,48 @@ async fn small_session(
 /// Too few devices are fresh: the person decides, knowing the risk (spec §5.3).
 fn accept_staleness(card: &VerifiedCard, now: Timestamp) -> Outcome<()> {
     let (fresh, devices) = card.freshness(now);
-    let what = format!("only {fresh} of the mechanism's {devices} devices have renewed their keys in the last 14 days");
+    let what = format!(
+        "only {fresh} of the mechanism's {devices} devices have renewed their keys in the last 14 days"
+    );
     let refused = Failure::new(format!("{what}, so nothing was sent"))
         .hint("try again in some days, or tell the mechanism by another way");
-    let Ok(mut terminal) = Terminal::open() else { return Err(refused) };
+    let Ok(mut terminal) = Terminal::open() else {
+        return Err(refused);
+    };
     note(&format!(
         "{what}. Either they are away, or somebody is holding back newer keys and has a device that was taken from them. \
          If you send now, such a device could read it."
     ));
-    if terminal.confirm("Send all the same?")? { Ok(()) } else { Err(refused) }
+    if terminal.confirm("Send all the same?")? {
+        Ok(())
+    } else {
+        Err(refused)
+    }
 }
 
 /// What the person may now count on.
 fn report(draft: &Draft<'_>, card: &VerifiedCard, stored: Stored, now: Timestamp) -> Outcome<()> {
     let (fresh, devices) = card.freshness(now);
-    let (shortest, longest) = card.relay_descriptors().next().map_or((23, 37), |relay| relay.retention_days());
+    let (shortest, longest) = card
+        .relay_descriptors()
+        .next()
+        .map_or((23, 37), |relay| relay.retention_days());
     let id = draft.id();
     say(&match stored {
         Stored::New => format!("Stored at the relay: submission {id}."),
-        Stored::Already => format!("Stored at the relay already: submission {id}. It was not stored twice."),
+        Stored::Already => {
+            format!("Stored at the relay already: submission {id}. It was not stored twice.")
+        }
         Stored::Replaced => {
-            format!("Stored at the relay: submission {id}. It took the place of your earlier copy,\nwhich not every device had collected yet.")
+            format!(
+                "Stored at the relay: submission {id}. It took the place of your earlier copy,\nwhich not every device had collected yet."
+            )
         }
     });
-    say(&format!("{fresh} of {devices} devices of {} will be able to read it.", name(card)));
+    say(&format!(
+        "{fresh} of {devices} devices of {} will be able to read it.",
+        name(card)
+    ));
     say("Nobody has read it yet. When somebody does and says so, `valise check` shows it.");
     say(&format!(
         "Unread mail is deleted by the relay {shortest} to {longest} days after it arrived: if there is no\n\
