@@ -13,6 +13,8 @@ pub mod cbor;
 pub mod key;
 pub mod kem;
 pub mod prekey;
+pub mod contact;
+pub mod descriptor;
 pub mod stretch;
 pub mod words;
 pub mod phrase;
