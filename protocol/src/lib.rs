@@ -19,6 +19,8 @@ pub mod stretch;
 pub mod words;
 pub mod phrase;
 mod noise;
+pub mod card;
+pub mod message;
 pub mod envelope;
 pub mod link;
 pub mod wire;
