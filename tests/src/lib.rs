@@ -1,1 +1,4 @@
-//! Valise.
+//! What whole-behaviour tests and the tour share: running the real programs, as their people would.
+
+pub mod program;
+pub mod stage;
