@@ -117,11 +117,19 @@ impl Disk for PowerDisk {
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
             if entry.file_type()?.is_file() {
-                names.insert(entry.file_name().into_string().unwrap(), entry.metadata()?.ino());
+                names.insert(
+                    entry.file_name().into_string().unwrap(),
+                    entry.metadata()?.ino(),
+                );
             }
         }
         // Names are always honest: the control is about bytes.
-        self.0.durable.lock().unwrap().dirs.insert(dir.to_owned(), names);
+        self.0
+            .durable
+            .lock()
+            .unwrap()
+            .dirs
+            .insert(dir.to_owned(), names);
         Ok(())
     }
 
