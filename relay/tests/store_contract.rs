@@ -6,8 +6,8 @@ mod stores;
 use std::future::Future;
 use std::path::Path;
 
-use stores::*;
 use proptest::prelude::*;
+use stores::*;
 use valise_protocol::time::Timestamp;
 use valise_relay::store::{
     AnyStore, Ceilings, Cursor, Deposit, Deposited, Mailbox, Memory, Reader, Spool, Store,

@@ -148,7 +148,7 @@ impl Stage {
     pub fn allow(&self, contact: &str) {
         let address = contact.split('@').next().unwrap_or_default();
         self.operator()
-            .args(["inbox", "allow", "relay", address])
+            .args(["inbox", "allow", "--dir", "relay", address])
             .run()
             .succeeded();
     }
