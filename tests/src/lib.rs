@@ -1,4 +1,5 @@
 //! What whole-behaviour tests and the tour share: running the real programs, as their people would.
 
+pub mod cast;
 pub mod program;
 pub mod stage;

@@ -106,7 +106,11 @@ fn mechanism(stage: &Stage, relay: &str) -> String {
     );
     let contact = last_word(&made, "valise1");
     let address = contact.split('@').next().unwrap_or_default();
-    show(stage.operator().args(["inbox", "allow", "--dir", "relay", address]));
+    show(
+        stage
+            .operator()
+            .args(["inbox", "allow", "--dir", "relay", address]),
+    );
     show(officer(stage, "officer-1", &["mechanism", "publish"]));
     contact
 }
