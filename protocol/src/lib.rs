@@ -13,6 +13,11 @@ pub mod cbor;
 pub mod key;
 pub mod kem;
 pub mod prekey;
+pub mod bounded;
+pub mod language;
+pub mod contact;
+pub mod descriptor;
+pub mod card;
 
 #[cfg(test)]
 mod testing;
