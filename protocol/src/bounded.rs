@@ -37,7 +37,12 @@ pub struct OutOfBounds {
 
 impl OutOfBounds {
     /// Checks a number of `unit`s.
-    fn check(got: usize, min: usize, max: usize, unit: &'static str) -> Result<(), Self> {
+    pub(crate) fn check(
+        got: usize,
+        min: usize,
+        max: usize,
+        unit: &'static str,
+    ) -> Result<(), Self> {
         if (min..=max).contains(&got) {
             Ok(())
         } else {
