@@ -1,1 +1,17 @@
-//! Valise.
+//! `valise`: the program of defenders and of mechanism staff.
+//!
+//! A module uses only those listed above it.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod failure;
+pub mod escape;
+pub mod random;
+pub mod ui;
+pub mod phrase;
+pub mod handling;
+pub mod link;
+pub mod dial;
+pub mod addressee;
+pub mod session;
+pub mod command;
+pub mod cli;

@@ -56,9 +56,22 @@ impl DhSecret {
         Self { secret, public }
     }
 
+    /// From its bytes and the public key that is known to belong to them: saves a multiplication.
+    pub(crate) fn from_parts(bytes: &[u8; KEY], public: DhPublic) -> Self {
+        Self {
+            secret: StaticSecret::from(*bytes),
+            public,
+        }
+    }
+
     /// Its bytes, for a place that wipes them.
     pub fn expose(&self) -> &[u8; KEY] {
         self.secret.as_bytes()
+    }
+
+    /// Its public key, borrowed.
+    pub(crate) const fn public_ref(&self) -> &DhPublic {
+        &self.public
     }
 
     /// Its public key.

@@ -1,37 +1,51 @@
-//! Devices from inside: their private keys, and the request to be put on a roster (spec §5.6).
+//! A device's three keys, and how a new device asks to be put on the roster (spec §5.1, §5.6).
 
 use std::fmt;
 use std::str::FromStr;
 
+use bech32::primitives::decode::CheckedHrpstring;
+use bech32::{Bech32m, Checksum, Hrp};
 use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
 use thiserror::Error;
 
-use crate::card::roster::Device;
-use crate::card::statement::SignedStatement;
-use crate::cbor::{self, Malformed};
-use crate::id::{Address, NameError, read_bech32m, write_bech32m};
+use crate::cbor;
+use crate::id::Address;
 use crate::key::{DhPublic, DhSecret, Signature, SigningKey, VerifyingKey};
-use crate::prekey::Prekey;
-use crate::time::Timestamp;
+use crate::words::comparison_words;
 
-/// What the signature of a request is made over, before address and keys.
+/// The label of a request's signature.
 const LABEL: &str = "valise1/device";
-/// What the text form of a request begins with.
-const KIND: &str = "valise-device";
+/// The human-readable part of a request's text form.
+const HRP: &str = "valise-device";
 
-/// A device's private keys. Prekeys are kept apart: they come and go.
+/// A device on a roster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Device {
+    /// Signs prekeys.
+    #[n(0)]
+    pub signing: VerifyingKey,
+    /// Writes replies.
+    #[n(1)]
+    pub identity: DhPublic,
+    /// Collects and publishes on the relay.
+    #[n(2)]
+    pub link: DhPublic,
+}
+
+/// The private keys of one device.
 #[derive(Debug)]
 pub struct DeviceKeys {
-    /// Signs its prekey statements.
+    /// Signs prekeys.
     pub signing: SigningKey,
-    /// Writes its replies.
+    /// Writes replies.
     pub identity: DhSecret,
-    /// Polls the inbox and publishes.
+    /// Collects and publishes on the relay.
     pub link: DhSecret,
 }
 
-/// What a new device hands to the holder of the root key. Both machines show its comparison words, taken over its bytes.
+/// What a new device hands to the holder of the root key.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct DeviceRequest {
@@ -47,27 +61,26 @@ pub struct DeviceRequest {
     signature: Signature,
 }
 
-/// Why a device request is refused.
+/// Why a text is not a device's request.
 #[derive(Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum DeviceRequestError {
-    /// The text is mistyped or something else.
-    #[error("{0}")]
-    Text(#[from] NameError),
-    /// Not valid CBOR as in spec §5.6.
-    #[error("the device request is malformed")]
+pub enum RequestError {
+    /// A letter is wrong, or it is something else.
+    #[error("it is not a device request, or a letter of it is wrong")]
     Malformed,
-    /// For another mechanism.
-    #[error("the device asks to join another mechanism")]
-    WrongAddress,
-    /// Not signed by the device's own key.
+    /// It was not made by the device it names.
     #[error("the device request's signature is wrong")]
     BadSignature,
 }
 
-impl From<Malformed> for DeviceRequestError {
-    fn from(_: Malformed) -> Self {
-        Self::Malformed
+impl Device {
+    /// Its three public keys.
+    pub(crate) fn keys(&self) -> [&[u8; 32]; 3] {
+        [
+            self.signing.as_bytes(),
+            self.identity.as_bytes(),
+            self.link.as_bytes(),
+        ]
     }
 }
 
@@ -81,7 +94,7 @@ impl DeviceKeys {
         }
     }
 
-    /// The public keys, as they stand on a roster.
+    /// The public half.
     pub fn public(&self) -> Device {
         Device {
             signing: self.signing.verifying_key(),
@@ -90,170 +103,93 @@ impl DeviceKeys {
         }
     }
 
-    /// Asks to be put on the roster of this mechanism.
+    /// Asks to be put on a mechanism's roster.
     pub fn request(&self, address: Address) -> DeviceRequest {
         let device = self.public();
-        let signed = signed_bytes(&address, &device.signing, &device.identity, &device.link);
+        let signature = self.signing.sign(LABEL, &signed_bytes(&address, &device));
         DeviceRequest {
             address,
             signing: device.signing,
             identity: device.identity,
             link: device.link,
-            signature: self.signing.sign(LABEL, &signed),
+            signature,
         }
     }
+}
 
-    /// States that this is the device's prekey from now on.
-    pub fn statement(
-        &self,
-        address: Address,
-        epoch: u64,
-        prekey: &Prekey,
-        issued: Timestamp,
-    ) -> SignedStatement {
-        SignedStatement::sign(&self.signing, address, epoch, prekey, issued)
-    }
+fn signed_bytes(address: &Address, device: &Device) -> Vec<u8> {
+    let [signing, identity, link] = device.keys();
+    [address.as_bytes().as_slice(), signing, identity, link].concat()
 }
 
 impl DeviceRequest {
-    /// Its bytes.
-    pub fn encode(&self) -> Vec<u8> {
-        cbor::encode(self)
+    /// The mechanism it is meant for.
+    pub const fn address(&self) -> Address {
+        self.address
     }
 
-    /// From its bytes, not verified.
-    ///
-    /// # Errors
-    /// [`DeviceRequestError::Malformed`].
-    pub fn decode(bytes: &[u8]) -> Result<Self, DeviceRequestError> {
-        Ok(cbor::decode(bytes)?)
-    }
-
-    /// The device, if the request is for this mechanism and made by the device itself.
-    ///
-    /// # Errors
-    /// [`DeviceRequestError::WrongAddress`], [`DeviceRequestError::BadSignature`].
-    pub fn verify(&self, expected: &Address) -> Result<Device, DeviceRequestError> {
-        if self.address != *expected {
-            return Err(DeviceRequestError::WrongAddress);
-        }
-        let signed = signed_bytes(&self.address, &self.signing, &self.identity, &self.link);
-        self.signing
-            .verify(LABEL, &signed, &self.signature)
-            .map_err(|_| DeviceRequestError::BadSignature)?;
-        Ok(Device {
+    /// The device that asks.
+    pub const fn device(&self) -> Device {
+        Device {
             signing: self.signing,
             identity: self.identity,
             link: self.link,
-        })
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn with_link(self, link: DhPublic) -> Self {
+        Self { link, ..self }
+    }
+
+    /// The six words that both machines show. Takes as long as one Argon2id.
+    pub fn words(&self) -> String {
+        comparison_words(&cbor::encode(self))
     }
 }
 
-fn signed_bytes(
-    address: &Address,
-    signing: &VerifyingKey,
-    identity: &DhPublic,
-    link: &DhPublic,
-) -> Vec<u8> {
-    [
-        *address.as_bytes(),
-        *signing.as_bytes(),
-        *identity.as_bytes(),
-        *link.as_bytes(),
-    ]
-    .concat()
+/// Bech32m without its limit of 1,023 letters.
+enum LongBech32m {}
+
+impl Checksum for LongBech32m {
+    type MidstateRepr = <Bech32m as Checksum>::MidstateRepr;
+    const CODE_LENGTH: usize = 4_096;
+    const CHECKSUM_LENGTH: usize = Bech32m::CHECKSUM_LENGTH;
+    type CorrectionField = <Bech32m as Checksum>::CorrectionField;
+    const ROOT_GENERATOR: Self::CorrectionField = Bech32m::ROOT_GENERATOR;
+    const ROOT_EXPONENTS: std::ops::RangeInclusive<usize> = Bech32m::ROOT_EXPONENTS;
+    const GENERATOR_SH: [Self::MidstateRepr; 5] = Bech32m::GENERATOR_SH;
+    const TARGET_RESIDUE: Self::MidstateRepr = Bech32m::TARGET_RESIDUE;
 }
 
 /// `valise-device1…`
 impl fmt::Display for DeviceRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_bech32m(f, KIND, &self.encode())
+        let hrp = Hrp::parse_unchecked(HRP);
+        bech32::encode_lower_to_fmt::<LongBech32m, _>(f, hrp, &cbor::encode(self))
+            .map_err(|_| fmt::Error)
     }
 }
 
-/// White space around it is ignored.
 impl FromStr for DeviceRequest {
-    type Err = DeviceRequestError;
+    type Err = RequestError;
 
-    fn from_str(text: &str) -> Result<Self, DeviceRequestError> {
-        Self::decode(&read_bech32m(text.trim(), KIND)?)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing::rng;
-
-    const HERE: Address = Address::from_bytes([1; 32]);
-
-    #[test]
-    fn a_request_survives_its_text_form() {
-        let keys = DeviceKeys::generate(&mut rng(1));
-        let text = keys.request(HERE).to_string();
-        assert!(text.starts_with("valise-device1"));
-        for text in [text.clone(), text.to_uppercase(), format!(" {text}\n")] {
-            let request: DeviceRequest = text.parse().unwrap();
-            assert_eq!(request.verify(&HERE), Ok(keys.public()));
+    fn from_str(text: &str) -> Result<Self, RequestError> {
+        let checked = CheckedHrpstring::new::<LongBech32m>(text.trim())
+            .map_err(|_| RequestError::Malformed)?;
+        if !checked.hrp().as_str().eq_ignore_ascii_case(HRP) {
+            return Err(RequestError::Malformed);
         }
-    }
-
-    #[test]
-    fn a_request_for_another_mechanism_is_refused() {
-        let request = DeviceKeys::generate(&mut rng(1)).request(HERE);
-        assert_eq!(
-            request.verify(&Address::from_bytes([2; 32])),
-            Err(DeviceRequestError::WrongAddress)
-        );
-    }
-
-    #[test]
-    fn nobody_puts_another_key_into_a_request() {
-        let request = DeviceKeys::generate(&mut rng(1)).request(HERE);
-        let other = DhPublic::from_bytes([9; 32]);
-        let foreign = DeviceKeys::generate(&mut rng(2)).public().signing;
-        let identity = DeviceRequest {
-            identity: other,
-            ..request.clone()
-        };
-        let link = DeviceRequest {
-            link: other,
-            ..request.clone()
-        };
-        let signing = DeviceRequest {
-            signing: foreign,
-            ..request
-        };
-        for altered in [identity, link, signing] {
-            let read = DeviceRequest::decode(&altered.encode()).unwrap();
-            assert_eq!(read.verify(&HERE), Err(DeviceRequestError::BadSignature));
-        }
-    }
-
-    #[test]
-    fn a_wrong_letter_or_another_text_is_told() {
-        let mut text = DeviceKeys::generate(&mut rng(1)).request(HERE).to_string();
-        let last = text.pop().unwrap();
-        text.push(if last == 'q' { 'p' } else { 'q' });
-        assert_eq!(
-            text.parse::<DeviceRequest>(),
-            Err(NameError::Checksum(KIND).into())
-        );
-        assert_eq!(
-            HERE.to_string().parse::<DeviceRequest>(),
-            Err(NameError::WrongKind(KIND).into())
-        );
-        assert_eq!(
-            DeviceRequest::decode(&[0xa0]),
-            Err(DeviceRequestError::Malformed)
-        );
-    }
-
-    #[test]
-    fn debug_of_device_keys_is_redacted() {
-        assert_eq!(
-            format!("{:?}", DeviceKeys::generate(&mut rng(1))),
-            "DeviceKeys { signing: SigningKey(secret), identity: DhSecret(secret), link: DhSecret(secret) }"
-        );
+        checked
+            .validate_segwit_padding()
+            .map_err(|_| RequestError::Malformed)?;
+        let bytes: Vec<u8> = checked.byte_iter().collect();
+        let request: Self = cbor::decode(&bytes).map_err(|_| RequestError::Malformed)?;
+        let signed = signed_bytes(&request.address, &request.device());
+        request
+            .signing
+            .verify(LABEL, &signed, &request.signature)
+            .map_err(|_| RequestError::BadSignature)?;
+        Ok(request)
     }
 }

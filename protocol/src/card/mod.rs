@@ -1,127 +1,98 @@
 //! Cards: a mechanism's signed statement of its devices, prekeys and relays (spec §5).
 //!
 //! ```text
-//! { 0: [1*4 root], 1: roster bytes, 2: signature by the last root, 3: [*8 prekey statement] }     at most 32,768 bytes
+//! card = roots ‖ roster ‖ the last root's signature ‖ one prekey statement for each device that made one
 //! ```
 //!
-//! Two layers, so that the root key may stay offline: the root signs the roster, each device signs its own prekeys.
+//! The root key signs rosters and may stay offline; each device signs its own prekeys.
 
-pub mod roster;
-pub mod proof;
-pub mod statement;
-pub mod device;
-mod verified;
+mod device;
 mod merge;
+mod profile;
+mod proof;
+mod roster;
+mod statement;
+
+pub use device::{Device, DeviceKeys, DeviceRequest, RequestError};
+pub use merge::merge;
+pub use profile::{Profile, is_language};
+pub use proof::{Proof, ProofError};
+pub use roster::{Roster, SignedRoster};
+pub use statement::{SignedStatement, Statement};
 
 use minicbor::{Decode, Encode};
 use thiserror::Error;
 
-pub use self::merge::{MergeError, merge};
-use self::proof::{Proof, ProofError, Roots};
-use self::roster::{Roster, RosterError};
-use self::statement::SignedStatement;
-pub use self::verified::{Freshness, TooFewFresh, VerifiedCard};
-use crate::bounded::{List, OutOfBounds};
 use crate::cbor::{self, Malformed};
-use crate::descriptor::DescriptorError;
+use crate::contact::RelayContact;
+use crate::descriptor::{Descriptor, SignedDescriptor};
+use crate::hash::sha256;
 use crate::id::Address;
-use crate::key::Signature;
-use crate::limits::{CARD, SKEW, SLOTS};
+use crate::key::{BadSignature, DhPublic, Signature, SigningKey, VerifyingKey};
+use crate::limits::{CARD, PREKEY_FRESH, PREKEY_STALE, ROOTS, ROSTER_LIFE, SKEW, SLOTS};
+use crate::prekey::Prekey;
 use crate::time::Timestamp;
 
-/// A card, not verified.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Card {
-    proof: Proof,
-    statements: List<SignedStatement, 0, SLOTS>,
-}
+/// The label of a later root's signature by the one before it.
+const ROOT_LABEL: &str = "valise1/root";
 
-/// A card as it is encoded: the proof's keys and one more.
-#[derive(Encode, Decode)]
-#[cbor(map)]
-struct CardMap {
-    #[n(0)]
-    roots: Roots,
-    #[cbor(n(1), with = "cbor::embedded")]
-    roster: Roster,
-    #[n(2)]
-    signature: Signature,
-    #[n(3)]
-    statements: List<SignedStatement, 0, SLOTS>,
-}
-
-/// Why a card is refused (spec §5.3). Unless the text says otherwise its author is at fault, or somebody in between.
+/// Why a card is refused (spec §5.3).
 #[derive(Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CardError {
-    /// Rule 1: longer than 32,768 bytes.
-    #[error("the card has {0} bytes, at most {CARD} are allowed")]
-    TooLarge(usize),
-    /// Rule 1: not valid CBOR as in spec §5, or its roster breaks a rule of spec §5.1.
-    #[error("the card is malformed")]
+    /// Rule 1.
+    #[error("it is longer than {CARD} bytes")]
+    TooLarge,
+    /// Rule 1.
+    #[error("it is not a card, or a field is over its limit")]
     Malformed,
-    /// Rule 2: not the mechanism that was asked for.
-    #[error("the card belongs to another address")]
+    /// Rule 2: the roster or a statement.
+    #[error("a signature in it is wrong")]
+    BadSignature,
+    /// Rule 2: the root keys.
+    #[error("its root keys do not follow from each other, or from those already known")]
+    BadChain,
+    /// Rule 2.
+    #[error("it is another mechanism's")]
     WrongAddress,
-    /// Rule 2: a later root is not signed by the one before.
-    #[error("the card's root keys do not chain")]
-    BrokenRoots,
-    /// Rule 2: the last root did not sign the roster.
-    #[error("the signature of the card's roster is wrong")]
-    BadRosterSignature,
-    /// Rule 2: a relay's descriptor is malformed or its signature is wrong.
-    #[error("relay {index} of the card: {fault}")]
-    Relay {
-        /// Which relay, from 1.
-        index: usize,
-        /// What is wrong with it.
-        fault: DescriptorError,
-    },
-    /// Rule 2: a device did not sign its statement.
-    #[error("the signature of a prekey statement is wrong")]
-    BadStatementSignature,
-    /// Rule 3: issued more than an hour ahead of the reader's clock.
-    #[error("the card is valid from {from} only: is this computer's clock right?")]
+    /// Rule 3.
+    #[error("it holds from {from} only")]
     NotYetValid {
-        /// When its roster was issued.
+        /// When the roster was issued.
         from: Timestamp,
     },
-    /// Rule 3: the roster is out of date.
-    #[error("the card expired on {since}")]
+    /// Rule 3.
+    #[error("it ran out on {since}")]
     Expired {
-        /// Its last moment.
+        /// When the roster ran out.
         since: Timestamp,
     },
-    /// Rule 3: its dates are more than 90 days apart.
-    #[error("the card is valid for more than 90 days")]
-    TooLongLived,
-    /// Rule 4: a statement by a key that is not on the roster.
-    #[error("the card has a prekey of a device that is not on its roster")]
-    UnknownDevice,
-    /// Rule 4: two statements of one device.
-    #[error("the card has two prekeys of one device")]
-    RepeatedDevice,
-    /// Rule 4: a statement that names another mechanism.
-    #[error("the card has a prekey that was made for another address")]
-    StatementElsewhere,
-    /// Rule 4: a device knows a newer roster than the card shows.
-    #[error(
-        "somebody withholds a newer card: a device knows epoch {statement}, the roster has epoch {roster}"
-    )]
-    RosterWithheld {
-        /// The epoch of the roster.
-        roster: u64,
-        /// The epoch that a device knows.
-        statement: u64,
-    },
-    /// Rule 5: older than what the reader knows.
-    #[error("the card has epoch {got}, but epoch {known} was seen before: it is out of date")]
-    Superseded {
-        /// The epoch of this card.
-        got: u64,
-        /// The epoch that the reader knows.
+    /// Rule 3.
+    #[error("its dates make no sense or lie more than 90 days apart")]
+    BadDates,
+    /// Rule 4.
+    #[error("a device that is not on its roster signed a prekey")]
+    ForeignStatement,
+    /// Rule 4.
+    #[error("a device is in it with two prekeys")]
+    RepeatedStatement,
+    /// Rule 4.
+    #[error("a device has seen a newer roster: somebody withholds it")]
+    NewerEpochInStatement,
+    /// Rule 4, for a relay: a date ahead of the clock would stay the newest for ever.
+    #[error("a prekey is dated ahead of the clock")]
+    StatementFromTheFuture,
+    /// Rule 5.
+    #[error("it is older than one already known (roster {found}, known {known})")]
+    RolledBack {
+        /// The epoch known.
         known: u64,
+        /// The epoch of this card.
+        found: u64,
     },
+    /// Rule 5.
+    #[error("its roster differs from the known one of the same number")]
+    Conflicting,
 }
 
 impl From<Malformed> for CardError {
@@ -130,150 +101,370 @@ impl From<Malformed> for CardError {
     }
 }
 
-impl From<ProofError> for CardError {
-    fn from(error: ProofError) -> Self {
-        match error {
-            ProofError::WrongAddress => Self::WrongAddress,
-            ProofError::BrokenRoots => Self::BrokenRoots,
-            ProofError::BadSignature => Self::BadRosterSignature,
-            ProofError::Roster(RosterError::Relay { index, fault }) => Self::Relay { index, fault },
-            ProofError::Roster(_) | ProofError::WriterNotOnRoster => Self::Malformed,
-        }
+impl From<BadSignature> for CardError {
+    fn from(_: BadSignature) -> Self {
+        Self::BadSignature
     }
 }
 
+/// Rule 6: not more than half of the devices have a fresh prekey.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("only {fresh} of {devices} devices have a fresh prekey")]
+pub struct TooFewFresh {
+    /// How many have.
+    pub fresh: usize,
+    /// How many there are.
+    pub devices: usize,
+}
+
+/// A root key, and for every one but the first the signature of the one before it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Root {
+    #[n(0)]
+    key: VerifyingKey,
+    #[n(1)]
+    signature: Option<Signature>,
+}
+
+/// A card as it travels: nothing in it is believed yet but its shape.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Card {
+    #[n(0)]
+    roots: Vec<Root>,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    roster: Vec<u8>,
+    #[n(2)]
+    signature: Signature,
+    #[n(3)]
+    statements: Vec<SignedStatement>,
+}
+
+/// What a reader remembers of a card, so that an older or another one is noticed (rule 5).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Known {
+    #[n(0)]
+    epoch: u64,
+    #[cbor(n(1), with = "minicbor::bytes")]
+    roster_hash: [u8; 32],
+    #[n(2)]
+    roots: Vec<VerifyingKey>,
+}
+
+/// A card that passed rules 1 to 5. Who holds one holds a valid one, as of the time given.
+#[derive(Clone, Debug)]
+pub struct VerifiedCard {
+    card: Card,
+    roster: Roster,
+    statements: Vec<Statement>,
+}
+
+/// The chain of a mechanism with its first root key.
+pub fn first_root(root: &SigningKey) -> Vec<Root> {
+    vec![Root {
+        key: root.verifying_key(),
+        signature: None,
+    }]
+}
+
+/// The chain after the root key `old`, its last, gave way to `new`; `None` where the chain is full.
+pub fn next_root(mut roots: Vec<Root>, old: &SigningKey, new: &SigningKey) -> Option<Vec<Root>> {
+    let key = new.verifying_key();
+    roots.push(Root {
+        key,
+        signature: Some(old.sign(ROOT_LABEL, key.as_bytes())),
+    });
+    (roots.len() <= ROOTS).then_some(roots)
+}
+
+/// Checks that roots chain; gives the address and the last key.
+fn check_roots(roots: &[Root]) -> Result<(Address, VerifyingKey), CardError> {
+    let (first, later) = roots
+        .split_first()
+        .filter(|_| roots.len() <= ROOTS)
+        .ok_or(CardError::BadChain)?;
+    if first.signature.is_some() {
+        return Err(CardError::BadChain);
+    }
+    let last = later.iter().try_fold(first.key, |before, root| {
+        let signature = root.signature.as_ref().ok_or(CardError::BadChain)?;
+        before
+            .verify(ROOT_LABEL, root.key.as_bytes(), signature)
+            .map_err(|_| CardError::BadChain)?;
+        Ok::<_, CardError>(root.key)
+    })?;
+    Ok((Address::of_root(first.key.as_bytes()), last))
+}
+
 impl Card {
-    /// A card from its halves.
-    ///
-    /// # Errors
-    /// [`OutOfBounds`] when there are more than eight statements.
-    pub fn new(proof: Proof, statements: Vec<SignedStatement>) -> Result<Self, OutOfBounds> {
-        let statements = List::new(statements)?;
-        Ok(Self { proof, statements })
+    /// A card from its parts; statements are put into the order of the roster's devices.
+    pub fn new(roots: Vec<Root>, roster: SignedRoster, statements: Vec<SignedStatement>) -> Self {
+        Self {
+            roots,
+            roster: roster.bytes,
+            signature: roster.signature,
+            statements,
+        }
     }
 
-    /// Its encoding.
-    pub fn encode(&self) -> Vec<u8> {
-        cbor::encode(&CardMap {
-            roots: self.proof.roots.clone(),
-            roster: self.proof.roster.clone(),
-            signature: self.proof.signature,
-            statements: self.statements.clone(),
-        })
-    }
-
-    /// Reads a card by rule 1.
+    /// Reads a card's shape.
     ///
     /// # Errors
     /// [`CardError::TooLarge`], [`CardError::Malformed`].
     pub fn decode(bytes: &[u8]) -> Result<Self, CardError> {
         if bytes.len() > CARD {
-            return Err(CardError::TooLarge(bytes.len()));
+            return Err(CardError::TooLarge);
         }
-        let map: CardMap = cbor::decode(bytes)?;
-        map.roster.check().map_err(|_| CardError::Malformed)?;
-        let proof = Proof {
-            roots: map.roots,
-            roster: map.roster,
-            signature: map.signature,
-        };
-        Ok(Self {
-            proof,
-            statements: map.statements,
-        })
+        let card: Self = cbor::decode(bytes)?;
+        let fits = (1..=ROOTS).contains(&card.roots.len()) && card.statements.len() <= SLOTS;
+        if fits {
+            Ok(card)
+        } else {
+            Err(CardError::Malformed)
+        }
     }
 
-    /// The address that it claims.
-    pub const fn claimed_address(&self) -> Address {
-        self.proof.roster.address
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        cbor::encode(self)
     }
 
-    /// The root-signed half, which a reply carries as its proof.
-    pub const fn proof(&self) -> &Proof {
-        &self.proof
+    /// The address that its first root key gives: whose it claims to be.
+    pub fn address(&self) -> Address {
+        self.roots
+            .first()
+            .map_or(Address::from_bytes([0; 32]), |root| {
+                Address::of_root(root.key.as_bytes())
+            })
     }
 
-    /// The statements, as they stand.
+    /// Its root keys, as they chain.
+    pub fn roots(&self) -> &[Root] {
+        &self.roots
+    }
+
+    /// The roster with its signature.
+    pub fn signed_roster(&self) -> SignedRoster {
+        SignedRoster {
+            bytes: self.roster.clone(),
+            signature: self.signature,
+        }
+    }
+
+    /// The statements with their signatures.
     pub fn statements(&self) -> &[SignedStatement] {
         &self.statements
     }
 
-    /// Checks rules 1 to 5 of spec §5.3. `known_epoch` is the highest that the reader has seen for the address.
+    /// Checks rules 1 to 5 of spec §5.3 as of `now`.
     ///
     /// # Errors
-    /// [`CardError`].
+    /// [`CardError`], the first rule that it breaks.
     pub fn verify(
         self,
         expected: Address,
-        known_epoch: Option<u64>,
+        known: Option<&Known>,
         now: Timestamp,
     ) -> Result<VerifiedCard, CardError> {
-        let size = self.encode().len();
-        if size > CARD {
-            return Err(CardError::TooLarge(size));
+        let (address, last_root) = check_roots(&self.roots)?;
+        if address != expected {
+            return Err(CardError::WrongAddress);
         }
-        let roster = self.proof.verify(&expected)?;
-        let relays = roster.relays().map_err(ProofError::from)?;
-        check_dates(roster, now)?;
-        for (at, statement) in self.statements.iter().enumerate() {
-            check_statement(roster, statement, &self.statements[..at])?;
+        let roster = self.signed_roster().verify(&last_root, address)?;
+        check_dates(&roster, now)?;
+        let statements = check_statements(&self.statements, &roster)?;
+        let verified = VerifiedCard {
+            card: self,
+            roster,
+            statements,
+        };
+        if let Some(known) = known {
+            known.check(&verified)?;
         }
-        match known_epoch {
-            Some(known) if known > roster.epoch => Err(CardError::Superseded {
-                got: roster.epoch,
-                known,
-            }),
-            _ => Ok(VerifiedCard { card: self, relays }),
-        }
+        Ok(verified)
     }
 }
 
 /// Rule 3.
 fn check_dates(roster: &Roster, now: Timestamp) -> Result<(), CardError> {
-    let (issued, not_after) = (roster.issued, roster.not_after);
-    if roster.is_too_long_lived() {
-        Err(CardError::TooLongLived)
-    } else if issued > now.plus(SKEW) {
-        Err(CardError::NotYetValid { from: issued })
-    } else if not_after < now {
-        Err(CardError::Expired { since: not_after })
-    } else {
-        Ok(())
-    }
-}
-
-/// Rule 4, and rule 2 for statements.
-fn check_statement(
-    roster: &Roster,
-    signed: &SignedStatement,
-    before: &[SignedStatement],
-) -> Result<(), CardError> {
-    let statement = signed.statement();
-    let of_same_device = |other: &SignedStatement| other.statement().signing == statement.signing;
-    if !roster
-        .devices
-        .iter()
-        .any(|d| d.signing == statement.signing)
+    let (issued, not_after) = (roster.issued(), roster.not_after());
+    if not_after <= issued
+        || not_after.since(issued) > ROSTER_LIFE
+        || roster.epoch() > issued.seconds()
     {
-        return Err(CardError::UnknownDevice);
+        return Err(CardError::BadDates);
     }
-    signed
-        .verify()
-        .map_err(|_| CardError::BadStatementSignature)?;
-    if before.iter().any(of_same_device) {
-        return Err(CardError::RepeatedDevice);
+    if issued > now.plus(SKEW) {
+        return Err(CardError::NotYetValid { from: issued });
     }
-    if statement.address != roster.address {
-        return Err(CardError::StatementElsewhere);
-    }
-    if statement.epoch > roster.epoch {
-        return Err(CardError::RosterWithheld {
-            roster: roster.epoch,
-            statement: statement.epoch,
-        });
+    if not_after <= now {
+        return Err(CardError::Expired { since: not_after });
     }
     Ok(())
 }
 
+/// Rule 4.
+fn check_statements(
+    signed: &[SignedStatement],
+    roster: &Roster,
+) -> Result<Vec<Statement>, CardError> {
+    let mut statements: Vec<Statement> = Vec::with_capacity(signed.len());
+    for signed in signed {
+        let statement = signed.verify()?;
+        if statement.address() != roster.address()
+            || !roster.has_signing_key(statement.signing_key())
+        {
+            return Err(CardError::ForeignStatement);
+        }
+        if statement.epoch() > roster.epoch() {
+            return Err(CardError::NewerEpochInStatement);
+        }
+        if statements
+            .iter()
+            .any(|other| other.signing_key() == statement.signing_key())
+        {
+            return Err(CardError::RepeatedStatement);
+        }
+        statements.push(statement);
+    }
+    Ok(statements)
+}
+
+impl Known {
+    /// Rule 5.
+    fn check(&self, card: &VerifiedCard) -> Result<(), CardError> {
+        let found = card.known();
+        if found.roots.len() < self.roots.len() || found.roots[..self.roots.len()] != self.roots[..]
+        {
+            return Err(CardError::BadChain);
+        }
+        if found.epoch < self.epoch {
+            return Err(CardError::RolledBack {
+                known: self.epoch,
+                found: found.epoch,
+            });
+        }
+        if found.epoch == self.epoch && found.roster_hash != self.roster_hash {
+            return Err(CardError::Conflicting);
+        }
+        Ok(())
+    }
+}
+
+impl VerifiedCard {
+    /// What to remember of it.
+    pub fn known(&self) -> Known {
+        Known {
+            epoch: self.roster.epoch(),
+            roster_hash: sha256(&[&self.card.roster]),
+            roots: self.card.roots.iter().map(|root| root.key).collect(),
+        }
+    }
+
+    /// The card as it travels.
+    pub const fn card(&self) -> &Card {
+        &self.card
+    }
+
+    /// Whose it is.
+    pub const fn address(&self) -> Address {
+        self.roster.address()
+    }
+
+    /// The roster's number.
+    pub const fn epoch(&self) -> u64 {
+        self.roster.epoch()
+    }
+
+    /// When the roster was issued.
+    pub const fn issued(&self) -> Timestamp {
+        self.roster.issued()
+    }
+
+    /// When the roster runs out.
+    pub const fn not_after(&self) -> Timestamp {
+        self.roster.not_after()
+    }
+
+    /// The roster.
+    pub const fn roster(&self) -> &Roster {
+        &self.roster
+    }
+
+    /// What the mechanism says of itself, from outside: escape before showing.
+    pub const fn profile(&self) -> &Profile {
+        self.roster.profile()
+    }
+
+    /// The descriptors of its relays that verify; their dates are not looked at, because the current one comes with
+    /// the relay's certificate.
+    pub fn relay_descriptors(&self) -> impl Iterator<Item = Descriptor> {
+        self.roster
+            .relays()
+            .filter_map(|bytes| SignedDescriptor::decode(bytes).ok()?.verify_undated().ok())
+    }
+
+    /// Where its relays are reached.
+    pub fn relays(&self) -> impl Iterator<Item = RelayContact> {
+        self.relay_descriptors()
+            .map(|descriptor| descriptor.contact())
+    }
+
+    /// The statement of a device, by its signing key.
+    pub fn statement(&self, signing: &VerifyingKey) -> Option<&Statement> {
+        self.statements
+            .iter()
+            .find(|statement| statement.signing_key() == signing)
+    }
+
+    /// How many devices have a fresh prekey, and how many there are.
+    pub fn freshness(&self, now: Timestamp) -> (usize, usize) {
+        (
+            self.usable(PREKEY_FRESH, now).count(),
+            self.roster.devices().len(),
+        )
+    }
+
+    /// The prekeys to seal to.
+    ///
+    /// # Errors
+    /// [`TooFewFresh`] (rule 6).
+    pub fn readers(&self, now: Timestamp) -> Result<Vec<Prekey>, TooFewFresh> {
+        let (fresh, devices) = self.freshness(now);
+        if fresh * 2 > devices {
+            Ok(self
+                .usable(PREKEY_FRESH, now)
+                .map(|statement| statement.prekey().clone())
+                .collect())
+        } else {
+            Err(TooFewFresh { fresh, devices })
+        }
+    }
+
+    /// The prekeys to seal to after a person accepted the risk of rule 6: statements up to 60 days old. May be empty.
+    pub fn readers_despite_staleness(&self, now: Timestamp) -> Vec<Prekey> {
+        self.usable(PREKEY_STALE, now)
+            .map(|statement| statement.prekey().clone())
+            .collect()
+    }
+
+    /// Statements from an hour ahead of `now` back to `age` seconds before it.
+    fn usable(&self, age: u64, now: Timestamp) -> impl Iterator<Item = &Statement> {
+        self.statements.iter().filter(move |statement| {
+            statement.issued() <= now.plus(SKEW) && now < statement.issued().plus(age)
+        })
+    }
+
+    /// Whether a link key is that of a device of this card.
+    pub fn has_link_key(&self, link: &DhPublic) -> bool {
+        self.roster
+            .devices()
+            .iter()
+            .any(|device| device.link == *link)
+    }
+}
+
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -1,265 +1,185 @@
-//! Rosters: the root-signed half of a card (spec §5.1).
+//! Rosters: the devices and relays of a mechanism, signed by its root key (spec §5.1).
 
-use std::collections::BTreeMap;
+use minicbor::{Decode, Encode};
 
-use minicbor::{Decode, Decoder, Encode, Encoder};
-use thiserror::Error;
-
-use crate::bounded::{Bytes, List, OutOfBounds, Text, refused};
-use crate::descriptor::{Descriptor, DescriptorError, SignedDescriptor};
+use crate::card::{CardError, Device, Profile};
+use crate::cbor;
 use crate::id::Address;
-use crate::key::{DhPublic, VerifyingKey};
-use crate::language::Language;
-use crate::limits::{DESCRIPTOR, RELAYS, ROSTER_LIFE, SLOTS};
+use crate::key::{DhPublic, Signature, SigningKey, VerifyingKey};
+use crate::limits::{DESCRIPTOR, RELAYS, ROSTER, ROSTER_LIFE, SLOTS};
 use crate::time::Timestamp;
 
-/// One officer's public keys.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct Device {
-    /// Signs its prekey statements.
-    #[n(0)]
-    pub signing: VerifyingKey,
-    /// Writes its replies (spec §4.2).
-    #[n(1)]
-    pub identity: DhPublic,
-    /// Polls the inbox and publishes (spec §7.1).
-    #[n(2)]
-    pub link: DhPublic,
-}
+/// The label of a roster's signature.
+const LABEL: &str = "valise1/roster";
 
-/// A mechanism's name in 1 to 16 languages.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Names(BTreeMap<Language, Text<1, 200>>);
-
-/// What a mechanism says of itself and asks of a submission. Nobody vouches for it but the holder of the root key.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(map)]
-pub struct Profile {
-    /// What it calls itself.
-    #[n(0)]
-    pub names: Names,
-    /// The languages in which it reads submissions; none means any.
-    #[n(1)]
-    pub languages: List<Language, 0, 32>,
-    /// The fields that a submission must have.
-    #[n(2)]
-    pub required: List<Text<1, 64>, 0, 16>,
-    /// Whether it accepts a submission under a pseudonym.
-    #[n(3)]
-    pub pseudonym_accepted: bool,
-    /// How long it keeps what it receives.
-    #[n(4)]
-    pub retention: Option<Text<0, 1_000>>,
-}
-
-/// Who may read and write for a mechanism, and where it is reached.
+/// A roster. Who holds one holds one whose fields are within their limits.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Roster {
-    /// Whose it is.
     #[n(0)]
-    pub address: Address,
-    /// From 1; each new roster has a higher one.
+    address: Address,
     #[n(1)]
-    pub epoch: u64,
-    /// From when it is valid.
+    epoch: u64,
     #[n(2)]
-    pub issued: Timestamp,
-    /// Until when it is valid.
+    issued: Timestamp,
     #[n(3)]
-    pub not_after: Timestamp,
-    /// The devices, all of whose keys differ.
+    not_after: Timestamp,
     #[n(4)]
-    pub devices: List<Device, 1, SLOTS>,
-    /// Signed descriptors of the relays, the preferred one first.
+    devices: Vec<Device>,
     #[n(5)]
-    pub relays: List<Bytes<1, DESCRIPTOR>, 1, RELAYS>,
-    /// What the mechanism says of itself.
+    relays: Vec<RelayBytes>,
     #[n(6)]
-    pub profile: Profile,
+    profile: Profile,
 }
 
-/// Why a roster cannot be signed. Whoever drew it up is at fault.
-#[derive(Debug, Error, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum RosterError {
-    /// Epochs begin with 1.
-    #[error("the roster has epoch 0, expected 1 or more")]
-    ZeroEpoch,
-    /// It ends before it begins.
-    #[error("the roster expires before it is issued")]
-    Backwards,
-    /// Its dates are more than 90 days apart.
-    #[error("the roster is valid for more than 90 days")]
-    TooLongLived,
-    /// Two devices share a key, or one device uses a key twice.
-    #[error("device {0} has a key that the roster names already")]
-    RepeatedKey(usize),
-    /// It is of another mechanism than the root key.
-    #[error("the roster names another address than that of the root key")]
-    WrongAddress,
-    /// A relay's descriptor is wrong.
-    #[error("relay {index}: {fault}")]
-    Relay {
-        /// Which relay, from 1.
-        index: usize,
-        /// What is wrong with it.
-        fault: DescriptorError,
-    },
-}
+/// A signed descriptor's bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(transparent)]
+struct RelayBytes(#[cbor(n(0), with = "minicbor::bytes")] Vec<u8>);
 
-impl Device {
-    fn keys(&self) -> [&[u8; 32]; 3] {
-        [
-            self.signing.as_bytes(),
-            self.identity.as_bytes(),
-            self.link.as_bytes(),
-        ]
-    }
-}
-
-impl Names {
-    /// From names by language.
-    ///
-    /// # Errors
-    /// [`OutOfBounds`] unless there are 1 to 16.
-    pub fn new(names: BTreeMap<Language, Text<1, 200>>) -> Result<Self, OutOfBounds> {
-        OutOfBounds::check(names.len(), 1, 16, "names")?;
-        Ok(Self(names))
-    }
-
-    /// The name in the first of these languages that has one, otherwise the first name there is.
-    pub fn best(&self, preferred: &[&str]) -> &str {
-        let named = |tag: &&str| self.0.iter().find(|(language, _)| language.is(tag));
-        preferred
-            .iter()
-            .find_map(named)
-            .or(self.0.iter().next())
-            .map_or("", |(_, name)| name)
-    }
-
-    /// All names, by language.
-    pub fn iter(&self) -> impl Iterator<Item = (&Language, &str)> {
-        self.0.iter().map(|(language, name)| (language, &**name))
-    }
+/// A roster's exact bytes with the root key's signature, not verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedRoster {
+    /// The bytes signed.
+    pub bytes: Vec<u8>,
+    /// The signature.
+    pub signature: Signature,
 }
 
 impl Roster {
-    /// The device that writes with this key.
-    pub fn device_with_identity(&self, key: &DhPublic) -> Option<&Device> {
-        self.devices.iter().find(|d| d.identity == *key)
-    }
-
-    /// The device that polls with this key.
-    pub fn device_with_link(&self, key: &DhPublic) -> Option<&Device> {
-        self.devices.iter().find(|d| d.link == *key)
-    }
-
-    /// The relays whose descriptor this build can read, the preferred one first. Dates are not checked: the descriptor in
-    /// the relay's certificate is the current one.
+    /// A roster issued now, for 90 days.
     ///
     /// # Errors
-    /// [`RosterError::Relay`]; a descriptor of another version is passed over.
-    pub fn relays(&self) -> Result<Vec<Descriptor>, RosterError> {
-        let mut relays = Vec::with_capacity(self.relays.len());
-        for (at, bytes) in self.relays.iter().enumerate() {
-            match SignedDescriptor::decode(bytes).and_then(|signed| signed.verify_undated(None)) {
-                Ok(descriptor) => relays.push(descriptor),
-                Err(DescriptorError::UnknownVersion(_)) => {}
-                Err(fault) => {
-                    return Err(RosterError::Relay {
-                        index: at + 1,
-                        fault,
-                    });
-                }
-            }
+    /// [`CardError::Malformed`] when a field is over its limit, keys repeat, or the whole is over 20,480 bytes.
+    pub fn new(
+        address: Address,
+        epoch: u64,
+        devices: Vec<Device>,
+        relays: Vec<Vec<u8>>,
+        profile: Profile,
+        now: Timestamp,
+    ) -> Result<Self, CardError> {
+        let relays = relays.into_iter().map(RelayBytes).collect();
+        let roster = Self {
+            address,
+            epoch,
+            issued: now,
+            not_after: now.plus(ROSTER_LIFE),
+            devices,
+            relays,
+            profile,
+        };
+        roster.check()?;
+        if cbor::encode(&roster).len() > ROSTER {
+            Err(CardError::Malformed)
+        } else {
+            Ok(roster)
         }
-        Ok(relays)
     }
 
-    /// What a roster must be whenever it is read (spec §5.1), its length of life apart.
-    pub(crate) fn check(&self) -> Result<(), RosterError> {
-        if self.epoch == 0 {
-            return Err(RosterError::ZeroEpoch);
+    /// The same mechanism's next roster: a higher number, other devices, dates from now.
+    ///
+    /// # Errors
+    /// As [`Roster::new`].
+    pub fn succeeded_by(&self, devices: Vec<Device>, now: Timestamp) -> Result<Self, CardError> {
+        let relays = self.relays.iter().map(|relay| relay.0.clone()).collect();
+        Self::new(
+            self.address,
+            self.epoch + 1,
+            devices,
+            relays,
+            self.profile.clone(),
+            now,
+        )
+    }
+
+    /// Signs it.
+    pub fn sign(&self, root: &SigningKey) -> SignedRoster {
+        let bytes = cbor::encode(self);
+        let signature = root.sign(LABEL, &bytes);
+        SignedRoster { bytes, signature }
+    }
+
+    fn check(&self) -> Result<(), CardError> {
+        let mut keys: Vec<&[u8; 32]> = self.devices.iter().flat_map(Device::keys).collect();
+        keys.sort_unstable();
+        let fits = self.epoch >= 1
+            && (1..=SLOTS).contains(&self.devices.len())
+            && keys.windows(2).all(|pair| pair[0] != pair[1])
+            && (1..=RELAYS).contains(&self.relays.len())
+            && self.relays.iter().all(|relay| relay.0.len() <= DESCRIPTOR)
+            && self.profile.fits();
+        if fits {
+            Ok(())
+        } else {
+            Err(CardError::Malformed)
         }
-        if self.not_after < self.issued {
-            return Err(RosterError::Backwards);
-        }
-        let mut seen = Vec::with_capacity(3 * SLOTS);
-        for (at, device) in self.devices.iter().enumerate() {
-            for key in device.keys() {
-                if seen.contains(&key) {
-                    return Err(RosterError::RepeatedKey(at + 1));
-                }
-                seen.push(key);
-            }
-        }
-        Ok(())
     }
 
-    /// Whether it is valid for more than 90 days.
-    pub(crate) fn is_too_long_lived(&self) -> bool {
-        self.not_after.since(self.issued) > ROSTER_LIFE
+    /// Whose it is.
+    pub const fn address(&self) -> Address {
+        self.address
     }
-}
 
-/// A map whose keys ascend by their encoded bytes, the shorter first.
-impl<C> Encode<C> for Names {
-    fn encode<W: minicbor::encode::Write>(
-        &self,
-        e: &mut Encoder<W>,
-        ctx: &mut C,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        self.0.encode(e, ctx)
+    /// Its number.
+    pub const fn epoch(&self) -> u64 {
+        self.epoch
     }
-}
 
-impl<'b, C> Decode<'b, C> for Names {
-    fn decode(d: &mut Decoder<'b>, ctx: &mut C) -> Result<Self, minicbor::decode::Error> {
-        let count = d.map()?.and_then(|n| usize::try_from(n).ok());
-        let count = count.ok_or_else(|| refused("map length"))?;
-        OutOfBounds::check(count, 1, 16, "names").map_err(refused)?;
-        (0..count)
-            .map(|_| Ok((Language::decode(d, ctx)?, Text::decode(d, ctx)?)))
-            .collect::<Result<_, _>>()
-            .map(Self)
+    /// When it was issued.
+    pub const fn issued(&self) -> Timestamp {
+        self.issued
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::cbor::{Malformed, decode, encode};
+    /// When it runs out.
+    pub const fn not_after(&self) -> Timestamp {
+        self.not_after
+    }
 
-    fn names(pairs: &[(&str, &str)]) -> Names {
-        let map = pairs
+    /// The devices, 1 to 8.
+    pub fn devices(&self) -> &[Device] {
+        &self.devices
+    }
+
+    /// The relays, each a signed descriptor's bytes.
+    pub fn relays(&self) -> impl Iterator<Item = &[u8]> {
+        self.relays.iter().map(|relay| relay.0.as_slice())
+    }
+
+    /// What the mechanism says of itself.
+    pub const fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// Whether a device with this identity key is on it.
+    pub fn has_identity(&self, identity: &DhPublic) -> bool {
+        self.devices
             .iter()
-            .map(|(tag, name)| (tag.parse().unwrap(), Text::new(*name).unwrap()));
-        Names::new(map.collect()).unwrap()
+            .any(|device| device.identity == *identity)
     }
 
-    #[test]
-    fn names_are_sorted_by_their_encoding() {
-        let names = names(&[("ast", "A"), ("zh", "Z"), ("ar", "R")]);
-        let bytes = encode(&names);
-        assert_eq!(bytes, *b"\xa3\x62ar\x61R\x62zh\x61Z\x63ast\x61A");
-        assert_eq!(decode(&bytes), Ok(names));
-        for other in [
-            &b"\xa2\x63ast\x61A\x62zh\x61Z"[..], // unsorted
-            b"\xa2\x62zh\x61A\x62zh\x61Z",       // repeated
-            b"\xa0",
-            b"\xa1\x62zh\x60",
-            b"\xa1\x61z\x61Z",
-        ] {
-            assert_eq!(decode::<Names>(other), Err(Malformed), "{other:?}");
+    /// Whether a device with this signing key is on it.
+    pub fn has_signing_key(&self, signing: &VerifyingKey) -> bool {
+        self.devices.iter().any(|device| device.signing == *signing)
+    }
+}
+
+impl SignedRoster {
+    /// Checks signature, shape and address; dates are not looked at.
+    ///
+    /// # Errors
+    /// [`CardError::BadSignature`], [`CardError::Malformed`], [`CardError::WrongAddress`].
+    pub fn verify(&self, root: &VerifyingKey, address: Address) -> Result<Roster, CardError> {
+        if self.bytes.len() > ROSTER {
+            return Err(CardError::Malformed);
         }
-    }
-
-    #[test]
-    fn a_reader_gets_the_language_it_prefers() {
-        let names = names(&[("fr", "Mécanisme"), ("ast", "Mecanismu")]);
-        assert_eq!(names.best(&["de", "AST", "fr"]), "Mecanismu");
-        assert_eq!(names.best(&["de"]), "Mécanisme");
+        root.verify(LABEL, &self.bytes, &self.signature)?;
+        let roster: Roster = cbor::decode(&self.bytes)?;
+        roster.check()?;
+        if roster.address == address {
+            Ok(roster)
+        } else {
+            Err(CardError::WrongAddress)
+        }
     }
 }

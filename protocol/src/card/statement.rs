@@ -1,112 +1,117 @@
-//! Prekey statements: each device's signed word on what to seal to (spec §5.2).
+//! Prekey statements: a device's newest prekey, signed by the device (spec §5.2).
 
 use minicbor::{Decode, Encode};
 
+use crate::card::{CardError, DeviceKeys};
 use crate::cbor;
 use crate::id::Address;
 use crate::kem::KemPublic;
-use crate::key::{BadSignature, DhPublic, Signature, SigningKey, VerifyingKey};
-use crate::limits::{PREKEY_FRESH, PREKEY_STALE, SKEW};
+use crate::key::{DhPublic, DhSecret, Signature, VerifyingKey};
 use crate::prekey::Prekey;
 use crate::time::Timestamp;
 
-/// What a device's signature of a statement is made over, before the statement's bytes.
+/// The label of a statement's signature.
 const LABEL: &str = "valise1/prekey";
 
-/// A device's prekey.
+/// A statement whose signature was checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    body: Body,
+    prekey: Prekey,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
-pub struct PrekeyStatement {
-    /// Whose device it is.
+struct Body {
     #[n(0)]
-    pub address: Address,
-    /// Which device it is.
+    address: Address,
     #[n(1)]
-    pub signing: VerifyingKey,
-    /// The epoch of the newest roster that the device knew.
+    signing: VerifyingKey,
     #[n(2)]
-    pub epoch: u64,
-    /// When the prekey was made.
+    epoch: u64,
     #[n(3)]
-    pub issued: Timestamp,
+    issued: Timestamp,
     #[n(4)]
     dh: DhPublic,
     #[n(5)]
     kem: KemPublic,
 }
 
-/// A statement with its signature.
+/// A statement's exact bytes with the device's signature, not verified.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct SignedStatement {
-    #[cbor(n(0), with = "cbor::embedded")]
-    statement: PrekeyStatement,
+    #[cbor(n(0), with = "minicbor::bytes")]
+    bytes: Vec<u8>,
     #[n(1)]
     signature: Signature,
 }
 
-impl PrekeyStatement {
-    /// The prekey.
-    pub fn prekey(&self) -> Prekey {
-        Prekey {
-            dh: self.dh,
-            kem: self.kem.clone(),
-        }
+impl SignedStatement {
+    /// States a device's new prekey, under the roster it knows.
+    pub fn sign(
+        address: Address,
+        device: &DeviceKeys,
+        epoch: u64,
+        prekey: Prekey,
+        now: Timestamp,
+    ) -> Self {
+        let signing = device.signing.verifying_key();
+        let body = Body {
+            address,
+            signing,
+            epoch,
+            issued: now,
+            dh: prekey.dh,
+            kem: prekey.kem,
+        };
+        let bytes = cbor::encode(&body);
+        let signature = device.signing.sign(LABEL, &bytes);
+        Self { bytes, signature }
     }
 
-    /// Whether the prekey is fresh: from an hour before it was issued until 14 days after.
-    pub fn is_fresh(&self, now: Timestamp) -> bool {
-        !self.is_from_the_future(now) && now < self.issued.plus(PREKEY_FRESH)
-    }
-
-    /// Whether the prekey is fresh, or so little stale that a person may decide to use it (spec §5.3).
-    pub fn is_at_most_stale(&self, now: Timestamp) -> bool {
-        !self.is_from_the_future(now) && now.since(self.issued) <= PREKEY_STALE
-    }
-
-    /// Whether it was issued more than an hour ahead of the reader's clock. Such a statement is never used.
-    pub fn is_from_the_future(&self, now: Timestamp) -> bool {
-        self.issued > now.plus(SKEW)
+    /// Checks the signature by the key named inside, and that the prekey can be sealed to.
+    ///
+    /// # Errors
+    /// [`CardError::Malformed`], [`CardError::BadSignature`].
+    pub fn verify(&self) -> Result<Statement, CardError> {
+        let body: Body = cbor::decode(&self.bytes)?;
+        body.signing.verify(LABEL, &self.bytes, &self.signature)?;
+        // A key that makes every secret zero would stop the whole submission when it is sealed.
+        DhSecret::from_bytes(&[1; 32])
+            .shared(&body.dh)
+            .map_err(|_| CardError::Malformed)?;
+        let prekey = Prekey {
+            dh: body.dh,
+            kem: body.kem.clone(),
+        };
+        Ok(Statement { body, prekey })
     }
 }
 
-impl SignedStatement {
-    /// A device's statement that this is its prekey.
-    pub fn sign(
-        key: &SigningKey,
-        address: Address,
-        epoch: u64,
-        prekey: &Prekey,
-        issued: Timestamp,
-    ) -> Self {
-        let statement = PrekeyStatement {
-            address,
-            signing: key.verifying_key(),
-            epoch,
-            issued,
-            dh: prekey.dh,
-            kem: prekey.kem.clone(),
-        };
-        let signature = key.sign(LABEL, &cbor::encode(&statement));
-        Self {
-            statement,
-            signature,
-        }
+impl Statement {
+    /// The mechanism it was made for.
+    pub const fn address(&self) -> Address {
+        self.body.address
     }
 
-    /// What it says.
-    pub const fn statement(&self) -> &PrekeyStatement {
-        &self.statement
+    /// The device.
+    pub const fn signing_key(&self) -> &VerifyingKey {
+        &self.body.signing
     }
 
-    /// Checks the signature by the device that it names.
-    ///
-    /// # Errors
-    /// [`BadSignature`].
-    pub fn verify(&self) -> Result<(), BadSignature> {
-        let bytes = cbor::encode(&self.statement);
-        self.statement
-            .signing
-            .verify(LABEL, &bytes, &self.signature)
+    /// The roster that the device knew.
+    pub const fn epoch(&self) -> u64 {
+        self.body.epoch
+    }
+
+    /// When it was made.
+    pub const fn issued(&self) -> Timestamp {
+        self.body.issued
+    }
+
+    /// The prekey.
+    pub const fn prekey(&self) -> &Prekey {
+        &self.prekey
     }
 }

@@ -1,0 +1,239 @@
+//! Everything that this program prints or asks goes through here.
+//!
+//! The rules: results go to standard output, everything about them to standard error. Plain sentences, at most 80 columns,
+//! no boxes, no colour, nothing that moves: a screen reader and a pipe get the same as a terminal. Text from outside is escaped
+//! ([`crate::escape`]) by whoever puts it into a line. Secrets are shown and asked on the terminal itself (`/dev/tty`), never on
+//! a standard stream that might be a file. Programs hand secrets over on file descriptors.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+
+use zeroize::Zeroizing;
+
+use crate::escape;
+use crate::failure::{Failure, Outcome};
+
+/// The longest secret read from a descriptor, in bytes.
+const SECRET: u64 = 4_096;
+
+/// One line, or several, of result on standard output.
+pub fn say(text: &str) {
+    // A closed pipe is the reader's wish, not an error of ours.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// A sentence about what happens, on standard error, wrapped to 80 columns.
+pub fn note(text: &str) {
+    let _ = writeln!(
+        std::io::stderr(),
+        "{}",
+        wrap(&format!("valise: {text}"), "  ")
+    );
+}
+
+/// A failure, on standard error.
+pub fn error(failure: &Failure) {
+    let _ = writeln!(std::io::stderr(), "{failure}");
+}
+
+/// Text from outside, on standard output, quoted.
+pub fn quote(text: &str) {
+    say(&escape::quote(text));
+}
+
+/// Breaks at spaces so that no line is over 80 columns; later lines begin with `indent`. Counts characters, not cells.
+pub fn wrap(text: &str, indent: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    let mut column = 0;
+    for word in text.split(' ') {
+        let width = word.chars().count();
+        if column > 0 && column + 1 + width > 80 {
+            out.push('\n');
+            out.push_str(indent);
+            column = indent.len();
+        } else if column > 0 {
+            out.push(' ');
+            column += 1;
+        }
+        out.push_str(word);
+        column += width;
+    }
+    out
+}
+
+/// Whether a person sits at standard input.
+pub fn stdin_is_terminal() -> bool {
+    std::io::stdin().is_terminal()
+}
+
+/// The terminal itself.
+pub struct Terminal {
+    lines: BufReader<File>,
+    screen: File,
+}
+
+impl Terminal {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// A failure when there is none, as in a job or behind a pipe without a session.
+    pub fn open() -> Outcome<Self> {
+        let open = |write: bool| {
+            OpenOptions::new()
+                .read(!write)
+                .write(write)
+                .open("/dev/tty")
+        };
+        match (open(false), open(true)) {
+            (Ok(lines), Ok(screen)) => Ok(Self {
+                lines: BufReader::new(lines),
+                screen,
+            }),
+            _ => Err(Failure::new("there is no terminal to ask on")),
+        }
+    }
+
+    /// Shows text that must not be anywhere else.
+    ///
+    /// # Errors
+    /// A failure when the terminal is gone.
+    pub fn show(&mut self, text: &str) -> Outcome<()> {
+        writeln!(self.screen, "{text}")
+            .and_then(|()| self.screen.flush())
+            .map_err(|_| gone())
+    }
+
+    /// Shows a page that does not stay: on a screen of its own where the terminal has one, so that it is in no scroll-back.
+    ///
+    /// # Errors
+    /// As [`Terminal::ask`].
+    pub fn show_page(&mut self, text: &str, question: &str) -> Outcome<()> {
+        let plain = std::env::var("TERM").map_or(true, |term| term.is_empty() || term == "dumb");
+        let (enter, leave) = if plain {
+            ("", "")
+        } else {
+            ("\u{1b}[?1049h\u{1b}[H\u{1b}[2J", "\u{1b}[2J\u{1b}[?1049l")
+        };
+        self.show(&format!("{enter}{text}\n"))?;
+        let answer = self.ask(question);
+        write!(self.screen, "{leave}")
+            .and_then(|()| self.screen.flush())
+            .map_err(|_| gone())?;
+        answer.map(drop)
+    }
+
+    /// Asks for one line.
+    ///
+    /// # Errors
+    /// A failure when the terminal is gone or the input ends.
+    pub fn ask(&mut self, question: &str) -> Outcome<Zeroizing<String>> {
+        write!(self.screen, "{} ", wrap(question, "  "))
+            .and_then(|()| self.screen.flush())
+            .map_err(|_| gone())?;
+        let mut line = Zeroizing::new(String::new());
+        match self.lines.read_line(&mut line) {
+            Ok(0) | Err(_) => {
+                Err(Failure::new("the answer ended before it began").hint("nothing was done"))
+            }
+            Ok(_) => Ok(Zeroizing::new(line.trim().to_owned())),
+        }
+    }
+
+    /// Asks until one of the choices is answered, each a word or its first letters, and gives its place.
+    ///
+    /// # Errors
+    /// As [`Terminal::ask`].
+    pub fn choose(&mut self, question: &str, choices: &[&str]) -> Outcome<usize> {
+        loop {
+            let answer = self
+                .ask(&format!("{question} [{}]", choices.join("/")))?
+                .to_lowercase();
+            let fits: Vec<usize> = (0..choices.len())
+                .filter(|at| choices[*at].starts_with(&answer))
+                .collect();
+            if let ([at], false) = (fits.as_slice(), answer.is_empty()) {
+                return Ok(*at);
+            }
+            self.show(&format!("please answer one of: {}", choices.join(", ")))?;
+        }
+    }
+
+    /// Asks a yes-or-no question.
+    ///
+    /// # Errors
+    /// As [`Terminal::ask`].
+    pub fn confirm(&mut self, question: &str) -> Outcome<bool> {
+        Ok(self.choose(question, &["yes", "no"])? == 0)
+    }
+
+    /// Asks for lines until one that is a single full stop.
+    ///
+    /// # Errors
+    /// As [`Terminal::ask`].
+    pub fn ask_text(&mut self, question: &str) -> Outcome<Zeroizing<String>> {
+        self.show(&wrap(
+            &format!("{question} End with a line that is a single full stop."),
+            "",
+        ))?;
+        let mut text = Zeroizing::new(String::new());
+        loop {
+            let mut line = Zeroizing::new(String::new());
+            match self.lines.read_line(&mut line) {
+                Ok(0) | Err(_) => break,
+                Ok(_) if line.trim_end() == "." => break,
+                Ok(_) => text.push_str(&line),
+            }
+        }
+        Ok(text)
+    }
+
+    /// Asks for a secret that is not shown while typed.
+    ///
+    /// # Errors
+    /// As [`Terminal::ask`].
+    pub fn ask_hidden(&mut self, question: &str) -> Outcome<Zeroizing<String>> {
+        let typed = rpassword::prompt_password(format!("{question} ")).map_err(|_| gone())?;
+        Ok(Zeroizing::new(typed))
+    }
+}
+
+fn gone() -> Failure {
+    Failure::new("the terminal is gone")
+}
+
+/// A secret that a program hands over on an open descriptor: everything up to the end, less the last line end.
+///
+/// # Errors
+/// A failure when it is not open, not text, or longer than 4,096 bytes.
+pub fn secret_from_fd(fd: u32, what: &str) -> Outcome<Zeroizing<String>> {
+    let broken = || {
+        Failure::new(format!(
+            "could not read the {what} from file descriptor {fd}"
+        ))
+    };
+    let file = File::open(format!("/dev/fd/{fd}"))
+        .map_err(|_| broken().hint("open it, as in: 3< FILE"))?;
+    let mut text = Zeroizing::new(String::with_capacity(256));
+    file.take(SECRET + 1)
+        .read_to_string(&mut text)
+        .map_err(|_| broken())?;
+    if text.len() as u64 > SECRET {
+        return Err(broken());
+    }
+    let length = text.trim_end_matches(['\n', '\r']).len();
+    text.truncate(length);
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_break_at_80_columns() {
+        let text = ["word"; 40].join(" ");
+        let wrapped = wrap(&text, "  ");
+        assert!(wrapped.lines().all(|line| line.len() <= 80));
+        assert_eq!(wrapped.split_whitespace().count(), 40);
+    }
+}
