@@ -27,52 +27,6 @@ pub fn decode<'b, T: Decode<'b, ()> + Encode<()>>(bytes: &'b [u8]) -> Result<T, 
     }
 }
 
-/// The encoding of a map that begins with key 0, its kind, before the keys of `item` (a map of at most 22 keys from 1 on).
-pub(crate) fn encode_kind<T: Encode<()>>(kind: u8, item: &T) -> Vec<u8> {
-    let rest = encode(item);
-    debug_assert!(
-        (0xa0..0xb7).contains(&rest[0]) && kind < 24,
-        "one byte each"
-    );
-    [&[rest[0] + 1, 0, kind], &rest[1..]].concat()
-}
-
-/// Takes key 0 out of a map: its kind, and the map without it, for [`decode`].
-pub(crate) fn split_kind(bytes: &[u8]) -> Result<(u8, Vec<u8>), Malformed> {
-    match bytes {
-        [map @ 0xa1..=0xb7, 0, kind @ 0..=23, rest @ ..] => {
-            Ok((*kind, [&[map - 1], rest].concat()))
-        }
-        _ => Err(Malformed),
-    }
-}
-
-/// An item whose encoding stands inside another as a byte string: `#[cbor(with = "cbor::embedded")]`.
-pub(crate) mod embedded {
-    use minicbor::encode::Write;
-    use minicbor::{Decode, Decoder, Encode, Encoder};
-
-    pub(crate) fn encode<C, T: Encode<()>, W: Write>(
-        item: &T,
-        e: &mut Encoder<W>,
-        _: &mut C,
-    ) -> Result<(), minicbor::encode::Error<W::Error>> {
-        e.bytes(&super::encode(item))?.ok()
-    }
-
-    pub(crate) fn decode<'b, C, T: Decode<'b, ()> + Encode<()>>(
-        d: &mut Decoder<'b>,
-        _: &mut C,
-    ) -> Result<T, minicbor::decode::Error> {
-        super::decode(d.bytes()?).map_err(minicbor::decode::Error::message)
-    }
-}
-
-/// A map without keys.
-#[derive(Debug, PartialEq, Encode, Decode)]
-#[cbor(map)]
-pub(crate) struct Empty {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,32 +62,5 @@ mod tests {
         ] {
             assert_eq!(decode::<Item>(other), Err(Malformed), "{other:02x?}");
         }
-    }
-
-    #[test]
-    fn a_kind_is_put_in_and_taken_out() {
-        assert_eq!(encode_kind(7, &Empty {}), [0xa1, 0, 7]);
-        assert_eq!(split_kind(&[0xa1, 0, 7]), Ok((7, encode(&Empty {}))));
-        assert_eq!(decode(&encode(&Empty {})), Ok(Empty {}));
-        for other in [
-            &[][..],
-            &[0xa0],
-            &[0xa1, 1, 7],
-            &[0xa1, 0, 0x18, 7],
-            &[0xbf, 0, 7],
-        ] {
-            assert_eq!(split_kind(other), Err(Malformed), "{other:02x?}");
-        }
-    }
-
-    #[test]
-    fn a_deep_or_endless_item_is_refused_without_recursion() {
-        for byte in [0x81, 0x9f, 0xc1, 0xd8] {
-            let mut bytes = vec![0xa1, 7];
-            bytes.extend(vec![byte; 100_000]);
-            assert_eq!(decode::<Item>(&bytes), Err(Malformed));
-        }
-        let huge = [0xbb, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 1];
-        assert_eq!(decode::<Item>(&huge), Err(Malformed));
     }
 }

@@ -117,27 +117,11 @@ pub enum NameError {
 }
 
 fn write_name(f: &mut fmt::Formatter<'_>, kind: &'static str, bytes: &[u8; KEY]) -> fmt::Result {
-    write_bech32m(f, kind, bytes)
-}
-
-fn read_name(text: &str, kind: &'static str) -> Result<[u8; KEY], NameError> {
-    read_bech32m(text, kind)?
-        .try_into()
-        .map_err(|_| NameError::Length(kind))
-}
-
-/// Writes bytes in Bech32m, lower case.
-pub(crate) fn write_bech32m(
-    f: &mut fmt::Formatter<'_>,
-    kind: &'static str,
-    bytes: &[u8],
-) -> fmt::Result {
     let hrp = Hrp::parse_unchecked(kind);
     bech32::encode_lower_to_fmt::<Bech32m, _>(f, hrp, bytes).map_err(|_| fmt::Error)
 }
 
-/// Reads Bech32m of that kind, at most 1,023 characters.
-pub(crate) fn read_bech32m(text: &str, kind: &'static str) -> Result<Vec<u8>, NameError> {
+fn read_name(text: &str, kind: &'static str) -> Result<[u8; KEY], NameError> {
     let begins = |s: &str| {
         s.len() > kind.len()
             && s.as_bytes()[kind.len()] == b'1'
@@ -147,10 +131,11 @@ pub(crate) fn read_bech32m(text: &str, kind: &'static str) -> Result<Vec<u8>, Na
         return Err(NameError::WrongKind(kind));
     }
     let checked = CheckedHrpstring::new::<Bech32m>(text).map_err(|_| NameError::Checksum(kind))?;
+    let bytes: Vec<u8> = checked.byte_iter().collect();
     checked
         .validate_segwit_padding()
         .map_err(|_| NameError::Length(kind))?;
-    Ok(checked.byte_iter().collect())
+    bytes.try_into().map_err(|_| NameError::Length(kind))
 }
 
 /// `valise1…` (spec §2.2).
