@@ -6,3 +6,6 @@
 pub mod failure;
 pub mod escape;
 pub mod ui;
+pub mod system;
+pub mod home;
+pub mod vault;
