@@ -5,7 +5,15 @@
 
 pub mod failure;
 pub mod escape;
+pub mod random;
 pub mod ui;
-pub mod system;
+pub mod phrase;
+pub mod handling;
+pub mod link;
+pub mod dial;
+pub mod addressee;
+pub mod session;
 pub mod home;
 pub mod vault;
+pub mod command;
+pub mod cli;

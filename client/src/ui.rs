@@ -103,6 +103,25 @@ impl Terminal {
             .map_err(|_| gone())
     }
 
+    /// Shows a page that does not stay: on a screen of its own where the terminal has one, so that it is in no scroll-back.
+    ///
+    /// # Errors
+    /// As [`Terminal::ask`].
+    pub fn show_page(&mut self, text: &str, question: &str) -> Outcome<()> {
+        let plain = std::env::var("TERM").map_or(true, |term| term.is_empty() || term == "dumb");
+        let (enter, leave) = if plain {
+            ("", "")
+        } else {
+            ("\u{1b}[?1049h\u{1b}[H\u{1b}[2J", "\u{1b}[2J\u{1b}[?1049l")
+        };
+        self.show(&format!("{enter}{text}\n"))?;
+        let answer = self.ask(question);
+        write!(self.screen, "{leave}")
+            .and_then(|()| self.screen.flush())
+            .map_err(|_| gone())?;
+        answer.map(drop)
+    }
+
     /// Asks for one line.
     ///
     /// # Errors

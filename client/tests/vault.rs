@@ -6,7 +6,7 @@ use std::path::Path;
 
 use valise_client::failure::Failure;
 use valise_client::home::Home;
-use valise_client::system::rng;
+use valise_client::random::system as rng;
 use valise_client::vault::Vault;
 use valise_client::vault::backup::Backup;
 use valise_client::vault::item::{Item, ItemName};

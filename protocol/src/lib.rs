@@ -13,12 +13,17 @@ pub mod cbor;
 pub mod key;
 pub mod kem;
 pub mod prekey;
+pub mod contact;
+pub mod descriptor;
 pub mod stretch;
 pub mod words;
 pub mod phrase;
 mod noise;
+pub mod card;
+pub mod message;
 pub mod envelope;
 pub mod link;
+pub mod wire;
 
 #[cfg(test)]
 mod testing;

@@ -18,8 +18,12 @@ pub const BODY: usize = ENVELOPE - HEADER - SLOTS * SLOT;
 pub const PADDED: usize = BODY - TAG;
 /// The longest message: the padded plaintext less its length field.
 pub const MESSAGE: usize = PADDED - 4;
-/// The longest text of a submission or a reply, in bytes of UTF-8.
+/// The longest text of a submission, in bytes of UTF-8.
 pub const TEXT: usize = 50_000;
+/// The longest text of a reply, in bytes of UTF-8: less, because a reply carries a roster as its proof.
+pub const REPLY_TEXT: usize = 32_000;
+/// The most other addressees that a submission may name.
+pub const OTHERS: usize = 16;
 /// The longest note on consent, in bytes of UTF-8.
 pub const NOTE: usize = 2_000;
 
@@ -38,6 +42,8 @@ pub const KEM_SEED: usize = 64;
 
 /// A card, encoded (spec §5).
 pub const CARD: usize = 32_768;
+/// A roster, encoded (spec §5.1): small enough that a reply carries it.
+pub const ROSTER: usize = 20_480;
 /// A relay descriptor with its signature, encoded (spec §6).
 pub const DESCRIPTOR: usize = 2_048;
 /// The most root keys a card may chain.

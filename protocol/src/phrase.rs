@@ -175,14 +175,14 @@ impl MessageTag {
         *expand(&self.0, &[b"valise1/id"])
     }
 
-    /// The secret that withdraws it.
-    pub fn withdraw(&self) -> Zeroizing<[u8; 32]> {
-        expand(&self.0, &[b"valise1/withdraw"])
+    /// The secret that withdraws it from this relay. Another relay cannot replace it here by what it sees there.
+    pub fn withdraw(&self, relay: &RelayId) -> Zeroizing<[u8; 32]> {
+        expand(&self.0, &[b"valise1/withdraw", relay.as_bytes()])
     }
 
-    /// What the deposit carries.
-    pub fn withdraw_hash(&self) -> WithdrawHash {
-        WithdrawHash::from_bytes(sha256(&[self.withdraw().as_slice()]))
+    /// What the deposit at this relay carries.
+    pub fn withdraw_hash(&self, relay: &RelayId) -> WithdrawHash {
+        WithdrawHash::from_bytes(sha256(&[self.withdraw(relay).as_slice()]))
     }
 }
 

@@ -3,11 +3,14 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use minicbor::{Decode, Encode};
+
 use crate::limits::DAY;
 
 /// Seconds since 1970-01-01 00:00 UTC. Arithmetic saturates: a hostile date cannot overflow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Timestamp(u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[cbor(transparent)]
+pub struct Timestamp(#[n(0)] u64);
 
 impl Timestamp {
     /// A point from its seconds.

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use crate::escape;
 use crate::failure::Outcome;
 use crate::home::Home;
-use crate::system;
+use crate::random;
 use crate::ui;
 
 use super::backup::Backup;
@@ -88,7 +88,7 @@ impl VaultGroup {
             VaultCommand::Passphrase { new_passphrase_fd } => {
                 let vault = self.access.open()?;
                 let new = passphrase::new(*new_passphrase_fd, "the vault")?;
-                vault.change_passphrase(&new, &mut system::rng())?;
+                vault.change_passphrase(&new, &mut random::system())?;
                 ui::note(
                     "the passphrase is changed. Backups made before still open with the old one.",
                 );
@@ -116,7 +116,7 @@ impl VaultGroup {
         let backup = Backup::read(file)?;
         let home = self.access.home()?;
         let passphrase = passphrase::existing(self.access.passphrase_fd, "the backup")?;
-        backup.restore(&home, &passphrase, &mut system::rng())?;
+        backup.restore(&home, &passphrase, &mut random::system())?;
         ui::say(&format!("vault restored in {}", home.shown()));
         ui::note(
             "mail and prekeys that were deleted after the backup are back, and what came after it is not there. \

@@ -136,7 +136,7 @@ pub fn open(key: &[u8; 32], name: ItemName, file: &[u8]) -> Result<Zeroizing<Vec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::system::rng;
+    use crate::random::system as rng;
 
     #[test]
     fn every_item_has_one_size_and_opens_under_its_own_name_only() {

@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Outcome};
 use crate::home::{self, Home};
-use crate::system;
+use crate::random;
 use crate::ui;
 
 use self::disk::Disk;
@@ -171,7 +171,7 @@ impl Vault {
         let result = with(&mut change)?;
         let Change { state, removed, .. } = change;
         self.disk.sync().map_err(|error| not_written(&error))?;
-        self.write_state(&state, &mut system::rng())?;
+        self.write_state(&state, &mut random::system())?;
         for name in removed {
             self.disk
                 .scrub(&name.to_string())
@@ -235,14 +235,14 @@ impl Vault {
         match self.read_state()? {
             Piece::First(state) => {
                 if self.differs(STATE) {
-                    self.write_state(&state, &mut system::rng())?;
+                    self.write_state(&state, &mut random::system())?;
                 }
                 self.sweep(&state)
             }
             // What this copy does not name may be what the damaged one named: it stays for now.
             Piece::Second(state) => {
                 ui::note("the vault's state was damaged and has been mended from its copy.");
-                self.write_state(&state, &mut system::rng())
+                self.write_state(&state, &mut random::system())
             }
         }
     }
@@ -278,7 +278,7 @@ impl Change<'_> {
     /// # Errors
     /// A failure of the disk.
     pub fn add(&mut self, content: &[u8]) -> Outcome<ItemName> {
-        let mut rng = system::rng();
+        let mut rng = random::system();
         let name = ItemName::draw(&mut rng);
         let sealed = item::seal(&self.vault.key, name, content, &mut rng);
         self.vault

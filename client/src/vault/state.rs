@@ -306,7 +306,7 @@ mod tests {
     use valise_protocol::cbor;
 
     use super::*;
-    use crate::system::rng;
+    use crate::random::system as rng;
 
     fn state() -> State {
         State::new(Address::from_bytes([1; 32]), "contact".into(), &mut rng())

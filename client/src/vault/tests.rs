@@ -20,8 +20,12 @@ fn vault() -> (tempfile::TempDir, Vault) {
     };
     vault.disk.make().unwrap();
     vault.write_twice(KEY, b"a wrapped key").unwrap();
-    let state = State::new(Address::from_bytes([1; 32]), "c".into(), &mut system::rng());
-    vault.write_state(&state, &mut system::rng()).unwrap();
+    let state = State::new(
+        Address::from_bytes([1; 32]),
+        "c".into(),
+        &mut random::system(),
+    );
+    vault.write_state(&state, &mut random::system()).unwrap();
     (dir, vault)
 }
 

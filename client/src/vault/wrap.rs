@@ -98,7 +98,7 @@ pub fn check(kind: Kind, bytes: &[u8]) -> Result<(), UnwrapError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::system::rng;
+    use crate::random::system as rng;
 
     #[test]
     fn a_secret_opens_under_its_passphrase_and_kind_only() {

@@ -1,18 +1,10 @@
-//! What the rest takes from the operating system as arguments: the time and randomness.
-
-use std::time::SystemTime;
+//! The system's generator, the only source of randomness in this program.
 
 use getrandom::SysRng;
 use rand_core::{CryptoRng, UnwrapErr};
-use valise_protocol::time::Timestamp;
 
-/// The clock's reading.
-pub fn now() -> Timestamp {
-    Timestamp::from_system(SystemTime::now())
-}
-
-/// The system's generator. A system that cannot give randomness ends the program: nothing here works without.
-pub fn rng() -> impl CryptoRng + Send {
+/// The system's generator. It panics where the system has none: nothing could be done safely then.
+pub fn system() -> UnwrapErr<SysRng> {
     UnwrapErr(SysRng)
 }
 
@@ -36,7 +28,7 @@ mod tests {
 
     #[test]
     fn a_drawn_number_is_below_its_bound() {
-        let mut rng = rng();
+        let mut rng = system();
         assert!((0..1_000).all(|_| below(7, &mut rng) < 7));
         assert!((0..1_000).any(|_| below(7, &mut rng) == 6));
         assert_eq!(below(0, &mut rng), 0);

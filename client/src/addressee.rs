@@ -1,0 +1,98 @@
+//! Whom a submission goes to: a contact line, or a card in a file.
+
+use std::path::Path;
+
+use valise_protocol::card::{Card, VerifiedCard};
+use valise_protocol::contact::{Contact, RelayContact};
+use valise_protocol::id::Address;
+use valise_protocol::limits::CARD;
+use valise_protocol::time::Timestamp;
+
+use crate::escape;
+use crate::failure::{Failure, Outcome};
+
+/// A mechanism and the relay through which it is reached.
+pub struct Addressee {
+    /// Its address.
+    pub address: Address,
+    /// The first relay that the contact or the card names.
+    pub relay: RelayContact,
+    /// The card, where one was given as a file: it was checked, and a newer one is fetched all the same.
+    pub card: Option<VerifiedCard>,
+}
+
+impl Addressee {
+    /// Reads `--to`: a contact line, or the path of a card.
+    ///
+    /// # Errors
+    /// A failure that says which part of the contact is wrong, or what is wrong with the card.
+    pub fn read(to: &str, now: Timestamp) -> Outcome<Self> {
+        if to
+            .get(..7)
+            .is_some_and(|start| start.eq_ignore_ascii_case("valise1"))
+        {
+            return Self::from_contact(to);
+        }
+        if Path::new(to).exists() {
+            return Self::from_card_file(Path::new(to), now);
+        }
+        Err(Failure::new(format!(
+            "malformed address \"{}\": expected \"valise1…\" or the path of a card",
+            escape::line(to)
+        ))
+        .hint("ask the mechanism for its card, or read its address on its own website"))
+    }
+
+    fn from_contact(to: &str) -> Outcome<Self> {
+        let contact: Contact = to.parse().map_err(|error| {
+            Failure::new(format!("malformed contact line: {error}"))
+                .hint("copy it again, whole, from the mechanism's own website")
+        })?;
+        let relay = contact
+            .ways()
+            .first()
+            .map(|way| way.relay.clone())
+            .ok_or_else(|| {
+                Failure::new("the contact line names no relay")
+                    .hint("it has the form valise1…@relay1…,host:port")
+            })?;
+        Ok(Self {
+            address: contact.address(),
+            relay,
+            card: None,
+        })
+    }
+
+    fn from_card_file(path: &Path, now: Timestamp) -> Outcome<Self> {
+        let card = read_card(path, now)?;
+        let relay = card
+            .relays()
+            .next()
+            .ok_or_else(|| Failure::new("the card names no relay"))?;
+        Ok(Self {
+            address: card.address(),
+            relay,
+            card: Some(card),
+        })
+    }
+}
+
+/// Reads and checks a card from a file, whoever's it is.
+///
+/// # Errors
+/// A failure when it cannot be read, or the card is refused (spec §5.3).
+pub fn read_card(path: &Path, now: Timestamp) -> Outcome<VerifiedCard> {
+    let shown = escape::line(&path.display().to_string());
+    let length = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    if length > CARD as u64 {
+        return Err(Failure::new(format!(
+            "{shown} is too large for a card: {length} bytes, a card has at most {CARD}"
+        )));
+    }
+    let bytes = std::fs::read(path)
+        .map_err(|error| Failure::new(format!("could not read {shown}: {error}")))?;
+    let card = Card::decode(&bytes).map_err(|error| Failure::from_card(&error))?;
+    let address = card.address();
+    card.verify(address, None, now)
+        .map_err(|error| Failure::from_card(&error))
+}

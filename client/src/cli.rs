@@ -1,0 +1,73 @@
+//! The command line of `valise`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::command;
+use crate::command::card::CardCommand;
+use crate::command::check::Check;
+use crate::command::send::Send;
+use crate::failure::Outcome;
+use crate::ui;
+
+/// Confidential submissions to the mechanisms that protect human rights defenders.
+///
+/// What is sent is sealed on this computer; a relay holds it until the mechanism collects it and cannot read it. `send` and `check`
+/// write nothing to this computer's disk.
+#[derive(Debug, Parser)]
+#[command(name = "valise", version, max_term_width = 80)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Send(Send),
+    Check(Check),
+    /// Look at a mechanism's card.
+    #[command(subcommand)]
+    Card(CardCommand),
+    /// Print an empty form for a case: valise form > case.toml
+    Form,
+}
+
+/// Runs the program: 0 done, 1 failed, 2 wrong usage.
+pub fn main() -> ExitCode {
+    forbid_core_dumps();
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            ui::error(&failure);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Outcome<()> {
+    let now = command::now();
+    match command {
+        Command::Send(send) => command::send::run(send, now),
+        Command::Check(check) => command::check::run(check, now),
+        Command::Card(card) => command::card::run(card, now),
+        Command::Form => {
+            command::form::run();
+            Ok(())
+        }
+    }
+}
+
+/// Neither a debugger of the same user nor a core file shall get at the keys in memory.
+fn forbid_core_dumps() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+    // Both are a second line of defence: where the system refuses, the program goes on.
+    let _ = setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    );
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+}

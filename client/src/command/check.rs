@@ -1,0 +1,234 @@
+//! `valise check`: the answers in a return mailbox.
+
+use valise_protocol::card::VerifiedCard;
+use valise_protocol::envelope::open;
+use valise_protocol::id::EnvelopeDigest;
+use valise_protocol::message::{Mailbox as Found, Message, Reply};
+use valise_protocol::phrase::DefenderKeys;
+use valise_protocol::time::Timestamp;
+
+use crate::addressee::Addressee;
+use crate::command::block_on;
+use crate::command::card::name;
+use crate::failure::{Failure, Outcome};
+use crate::phrase;
+use crate::session::{self, Errand, Poll, Result3};
+use crate::ui::{Terminal, note, quote, say};
+
+/// Ask whether the mechanism has answered.
+#[derive(Debug, clap::Args)]
+pub struct Check {
+    /// The mechanism: its contact line, or the file of its card, as when you sent.
+    #[arg(long, value_name = "CONTACT")]
+    to: String,
+    /// For programs: read the phrase from this open descriptor.
+    #[arg(long, value_name = "N")]
+    phrase_fd: Option<u32>,
+    /// Delete the answers from the relay once they are shown, without asking.
+    #[arg(long)]
+    delete: bool,
+}
+
+/// How many replies one check reads: more than a return mailbox may hold.
+const MOST: usize = 64;
+
+/// Runs it.
+///
+/// # Errors
+/// A failure in the person's words.
+pub fn run(check: Check, now: Timestamp) -> Outcome<()> {
+    let to = Addressee::read(&check.to, now)?;
+    let phrase = phrase::ask(check.phrase_fd)?;
+    note("working out the keys; this takes a moment");
+    let keys = phrase.stretch().for_mechanism(&to.address);
+    drop(phrase);
+    block_on(collect(&check, &to, &keys, now))
+}
+
+/// One answer that opened.
+struct Answered {
+    reply: Reply,
+    acknowledges: bool,
+    signer: Signer,
+}
+
+/// What is known of the device that wrote an answer (spec §4.5).
+enum Signer {
+    /// It is on the mechanism's current roster.
+    Current,
+    /// It was on an earlier one, issued then.
+    Removed(Timestamp),
+    /// The current roster could not be fetched.
+    Unknown,
+}
+
+async fn collect(
+    check: &Check,
+    to: &Addressee,
+    keys: &DefenderKeys,
+    now: Timestamp,
+) -> Outcome<()> {
+    let mut cursor = 0;
+    let mut seen = Vec::new();
+    let mut shown = 0;
+    let mut known = to.card.as_ref().map(VerifiedCard::epoch);
+    loop {
+        let result = ask(to, keys, Vec::new(), cursor, known, now).await?;
+        let card = result.card.as_ref().ok();
+        if let Err(fault) = &result.card {
+            note(&format!(
+                "the mechanism's newest card could not be checked: {fault}"
+            ));
+        }
+        known = card.map(VerifiedCard::epoch).or(known);
+        let item = result.poll?;
+        let Some(envelope) = item.envelope else { break };
+        seen.push(EnvelopeDigest::of(envelope.as_slice()));
+        shown += usize::from(show(envelope.as_slice(), to, keys, card));
+        cursor = item.cursor;
+        if item.waiting == 0 || seen.len() >= MOST {
+            break;
+        }
+    }
+    if shown == 0 {
+        nothing(seen.len());
+    }
+    if seen.is_empty() || !wants_deletion(check)? {
+        return Ok(());
+    }
+    ask(to, keys, seen, u64::MAX, known, now).await?.poll?;
+    say("Deleted from the relay.");
+    Ok(())
+}
+
+async fn ask(
+    to: &Addressee,
+    keys: &DefenderKeys,
+    removals: Vec<EnvelopeDigest>,
+    cursor: u64,
+    known_epoch: Option<u64>,
+    now: Timestamp,
+) -> Outcome<Result3> {
+    let poll = Poll::Return {
+        key: keys.mailbox_key(&to.relay.id()),
+        removals,
+        cursor,
+    };
+    let errand = Errand {
+        address: to.address,
+        known_epoch,
+        despite_staleness: false,
+        deposit: None,
+        poll,
+    };
+    Ok(session::run(&to.relay, errand, now).await?)
+}
+
+/// Shows one envelope's answer; `false` where it is nothing for a person.
+fn show(envelope: &[u8], to: &Addressee, keys: &DefenderKeys, card: Option<&VerifiedCard>) -> bool {
+    match read(envelope, to, keys, card) {
+        Ok(Some(answered)) => {
+            print(&answered, card);
+            true
+        }
+        Ok(None) => false,
+        Err(failure) => {
+            note(&format!(
+                "one item in the mailbox was not shown: {}",
+                failure.what()
+            ));
+            false
+        }
+    }
+}
+
+fn read(
+    envelope: &[u8],
+    to: &Addressee,
+    keys: &DefenderKeys,
+    card: Option<&VerifiedCard>,
+) -> Outcome<Option<Answered>> {
+    let not_ours = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
+    let opened = open(envelope, &to.address, &[&keys.reply()]).map_err(|error| not_ours(&error))?;
+    let message = Message::decode(&opened.message).map_err(|error| not_ours(&error))?;
+    message
+        .check_found_in(Found::Return)
+        .map_err(|error| not_ours(&error))?;
+    let (reply, acknowledges) = match message {
+        Message::Acknowledgement(reply) => (reply, true),
+        Message::Reply(reply) => (reply, false),
+        _ => return Ok(None),
+    };
+    let roster = reply
+        .proof
+        .verify(to.address)
+        .map_err(|error| not_ours(&error))?;
+    if !roster.has_identity(&opened.writer) {
+        return Err(Failure::new("it is not from a device of this mechanism"));
+    }
+    let signer = match card {
+        Some(card) if card.roster().has_identity(&opened.writer) => Signer::Current,
+        Some(_) => Signer::Removed(roster.issued()),
+        None => Signer::Unknown,
+    };
+    Ok(Some(Answered {
+        reply,
+        acknowledges,
+        signer,
+    }))
+}
+
+fn print(answered: &Answered, card: Option<&VerifiedCard>) {
+    let who = card.map_or_else(|| "the mechanism".to_owned(), name);
+    let reply = &answered.reply;
+    if answered.acknowledges {
+        say(&format!(
+            "{}: {who} has read submission {}.",
+            reply.written, reply.regards
+        ));
+    } else {
+        say(&format!(
+            "{}: {who} answers submission {}:",
+            reply.written, reply.regards
+        ));
+    }
+    say(&match answered.signer {
+        Signer::Current => "  Verified: from a device on its current roster.".to_owned(),
+        Signer::Removed(issued) => {
+            format!(
+                "  NOT verified: from a device since removed; it was on the roster of {issued}."
+            )
+        }
+        Signer::Unknown => "  Not verified: the current roster could not be fetched.".to_owned(),
+    });
+    if let Some(text) = &reply.text {
+        quote(text);
+    }
+    say("");
+}
+
+fn nothing(unreadable: usize) {
+    if unreadable > 0 {
+        say("There is no answer that these words can read.");
+    } else {
+        say("No answer. With a wrong phrase it would look the same.");
+    }
+    say(
+        "What you sent is stored at the relay until somebody reads it or it runs out. An\n\
+         acknowledgement would be shown here. If there is none 37 days after you sent it,\n\
+         it has expired unread: send it again.",
+    );
+}
+
+fn wants_deletion(check: &Check) -> Outcome<bool> {
+    if check.delete {
+        return Ok(true);
+    }
+    let Ok(mut terminal) = Terminal::open() else {
+        note(
+            "the answers stay at the relay until they run out; --delete removes them once they are shown",
+        );
+        return Ok(false);
+    };
+    terminal.confirm("Delete these answers from the relay now? They cannot be shown again.")
+}

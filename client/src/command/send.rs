@@ -1,0 +1,310 @@
+//! `valise send`: a submission, on its way to a mechanism's inbox.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use zeroize::Zeroizing;
+
+use valise_protocol::card::VerifiedCard;
+use valise_protocol::contact::RelayContact;
+use valise_protocol::envelope::{SealError, seal};
+use valise_protocol::id::Address;
+use valise_protocol::limits::TEXT;
+use valise_protocol::message::{Content, Handling, Message, ReplyKeys, Submission, SubmissionId};
+use valise_protocol::phrase::DefenderKeys;
+use valise_protocol::prekey::Prekey;
+use valise_protocol::time::Timestamp;
+use valise_protocol::wire::Stored;
+use valise_protocol::words::comparison_words;
+
+use crate::addressee::Addressee;
+use crate::command::block_on;
+use crate::command::card::name;
+use crate::escape;
+use crate::failure::{Failure, Outcome};
+use crate::handling;
+use crate::phrase;
+use crate::random;
+use crate::session::{self, CardFault, Errand, Poll, Result3, Sealed};
+use crate::ui::{Terminal, note, say, stdin_is_terminal};
+
+/// Send a submission to a mechanism.
+#[derive(Debug, clap::Args)]
+pub struct Send {
+    /// The mechanism: its contact line (valise1…@relay1…,host:port), or the file of its card.
+    #[arg(long, value_name = "CONTACT")]
+    to: String,
+    /// The text of the case, UTF-8; standard input or a prompt if not given.
+    file: Option<PathBuf>,
+    /// A form filled in beforehand (see `valise form`): the handling, and the text if it holds one.
+    #[arg(long, value_name = "FILE")]
+    form: Option<PathBuf>,
+    /// Go on under the return phrase of an earlier submission, which is asked for.
+    #[arg(long)]
+    again: bool,
+    /// For programs: write the new phrase to this open descriptor, or with --again read it there.
+    #[arg(long, value_name = "N")]
+    phrase_fd: Option<u32>,
+}
+
+/// Runs it.
+///
+/// # Errors
+/// A failure in the person's words. Nothing travels before the text, the handling and the phrase are there.
+pub fn run(send: Send, now: Timestamp) -> Outcome<()> {
+    let to = Addressee::read(&send.to, now)?;
+    let (handling, text) = case(&send)?;
+    let content = Content {
+        text: text.to_string(),
+        handling,
+        others: Vec::new(),
+    };
+    let content = Zeroizing::new(content.encode());
+    introduce(&to);
+    let phrase = if send.again {
+        phrase::ask(send.phrase_fd)?
+    } else {
+        phrase::make(send.phrase_fd)?
+    };
+    note("working out the keys; this takes a moment");
+    let keys = phrase.stretch().for_mechanism(&to.address);
+    let draft = Draft {
+        address: to.address,
+        relay: &to.relay,
+        keys: &keys,
+        content: &content,
+    };
+    let known = to.card.as_ref().map(VerifiedCard::epoch);
+    block_on(deliver(&draft, known, now))
+}
+
+/// What is to be sealed, and to whom the answers go.
+struct Draft<'a> {
+    address: Address,
+    relay: &'a RelayContact,
+    keys: &'a DefenderKeys,
+    content: &'a [u8],
+}
+
+impl Draft<'_> {
+    fn id(&self) -> SubmissionId {
+        SubmissionId::from_bytes(self.keys.message_tag(self.content).id())
+    }
+
+    /// The envelope for these readers (spec §4).
+    fn seal(&self, readers: &[Prekey], epoch: u64) -> Result<Sealed, SealError> {
+        let tag = self.keys.message_tag(self.content);
+        let reply = self.keys.reply().public();
+        let message = Message::Submission(Submission {
+            id: self.id(),
+            epoch,
+            reply: ReplyKeys {
+                prekey: reply,
+                mailbox: self.keys.mailbox(&self.relay.id()),
+                relay: self.relay.clone(),
+            },
+            content: self.content.to_vec(),
+        });
+        let message = Zeroizing::new(message.encode());
+        let envelope = seal(
+            readers,
+            &self.address,
+            &self.keys.send(),
+            &message,
+            &mut random::system(),
+        )?;
+        Ok(Sealed {
+            envelope,
+            withdraw: tag.withdraw_hash(),
+        })
+    }
+}
+
+/// The handling and the text, from wherever they were given; refused here, before anything travels.
+fn case(send: &Send) -> Outcome<(Handling, Zeroizing<String>)> {
+    let form = send.form.as_deref().map(handling::read_form).transpose()?;
+    let (handling, in_form) = form.map_or((None, None), |(handling, text)| (Some(handling), text));
+    let text = match (in_form, &send.file) {
+        (Some(_), Some(_)) => {
+            return Err(
+                Failure::new("the text is given twice: in the form, and as a file")
+                    .hint("empty the form's text, or leave the file out"),
+            );
+        }
+        (Some(text), None) => text,
+        (None, Some(file)) => read_text(file)?,
+        (None, None) if stdin_is_terminal() => Terminal::open()?.ask_text("Write the case.")?,
+        (None, None) => from_stdin()?,
+    };
+    check_text(&text)?;
+    let handling = match handling {
+        Some(handling) => handling,
+        None => handling::ask(&mut Terminal::open().map_err(|failure| {
+            failure.hint("fill in a form and give it with --form: valise form > case.toml")
+        })?)?,
+    };
+    Ok((handling, text))
+}
+
+fn read_text(file: &std::path::Path) -> Outcome<Zeroizing<String>> {
+    let shown = escape::line(&file.display().to_string());
+    let broken =
+        |error: &dyn std::fmt::Display| Failure::new(format!("could not read {shown}: {error}"));
+    let length = std::fs::metadata(file)
+        .map_err(|error| broken(&error))?
+        .len();
+    if length > TEXT as u64 {
+        return Err(too_long(length));
+    }
+    let bytes = std::fs::read(file).map_err(|error| broken(&error))?;
+    utf8(bytes)
+}
+
+fn from_stdin() -> Outcome<Zeroizing<String>> {
+    let mut bytes = Vec::new();
+    std::io::stdin()
+        .take(TEXT as u64 + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| Failure::new(format!("could not read standard input: {error}")))?;
+    utf8(bytes)
+}
+
+fn utf8(bytes: Vec<u8>) -> Outcome<Zeroizing<String>> {
+    String::from_utf8(bytes).map(Zeroizing::new).map_err(|_| {
+        Failure::new("the text is not UTF-8")
+            .hint("save it as plain text in UTF-8; other files cannot be sent yet")
+    })
+}
+
+fn check_text(text: &str) -> Outcome<()> {
+    if text.trim().is_empty() {
+        return Err(
+            Failure::new("there is no text to send").hint("valise send --to CONTACT < case.txt")
+        );
+    }
+    if text.len() > TEXT {
+        return Err(too_long(text.len() as u64));
+    }
+    Ok(())
+}
+
+fn too_long(length: u64) -> Failure {
+    let more = if length > TEXT as u64 + 1 {
+        format!("{length} bytes")
+    } else {
+        format!("more than {TEXT} bytes")
+    };
+    Failure::new(format!(
+        "the text has {more}; a submission holds {TEXT} bytes of UTF-8"
+    ))
+    .hint("shorten it, or send it in parts: the second with --again and the same words")
+}
+
+/// What is known before anything travels.
+fn introduce(to: &Addressee) {
+    if let Some(card) = &to.card {
+        note(&format!(
+            "this card calls itself {}; nobody vouches for it.",
+            name(card)
+        ));
+    }
+    note("compare these six words with the mechanism's own website before you go on:");
+    note(&format!("  {}", comparison_words(to.address.as_bytes())));
+    note(
+        "with one relay, its operator sees your network address and that you reached this inbox, \
+         not what you say. Whoever watches your network sees that you use this program, and when.",
+    );
+}
+
+async fn deliver(draft: &Draft<'_>, known_epoch: Option<u64>, now: Timestamp) -> Outcome<()> {
+    note("sending");
+    let result = small_session(draft, known_epoch, false, now).await?;
+    let card = match result.card {
+        Ok(card) => card,
+        Err(fault) => return Err(Failure::from(fault).hint("nothing was sent")),
+    };
+    note(&format!(
+        "this card calls itself {}; nobody vouches for it.",
+        name(&card)
+    ));
+    if card.readers(now).is_ok() {
+        return report(draft, &card, result.deposit.map_err(Failure::from)?, now);
+    }
+    accept_staleness(&card, now)?;
+    let result = small_session(draft, Some(card.epoch()), true, now).await?;
+    let card = result
+        .card
+        .map_err(|fault: CardFault| Failure::from(fault).hint("nothing was sent"))?;
+    report(draft, &card, result.deposit.map_err(Failure::from)?, now)
+}
+
+async fn small_session(
+    draft: &Draft<'_>,
+    known_epoch: Option<u64>,
+    despite_staleness: bool,
+    now: Timestamp,
+) -> Outcome<Result3> {
+    let errand = Errand {
+        address: draft.address,
+        known_epoch,
+        despite_staleness,
+        deposit: Some(&|readers, epoch| draft.seal(readers, epoch)),
+        poll: Poll::Nothing,
+    };
+    Ok(session::run(draft.relay, errand, now).await?)
+}
+
+/// Too few devices are fresh: the person decides, knowing the risk (spec §5.3).
+fn accept_staleness(card: &VerifiedCard, now: Timestamp) -> Outcome<()> {
+    let (fresh, devices) = card.freshness(now);
+    let what = format!(
+        "only {fresh} of the mechanism's {devices} devices have renewed their keys in the last 14 days"
+    );
+    let refused = Failure::new(format!("{what}, so nothing was sent"))
+        .hint("try again in some days, or tell the mechanism by another way");
+    let Ok(mut terminal) = Terminal::open() else {
+        return Err(refused);
+    };
+    note(&format!(
+        "{what}. Either they are away, or somebody is holding back newer keys and has a device that was taken from them. \
+         If you send now, such a device could read it."
+    ));
+    if terminal.confirm("Send all the same?")? {
+        Ok(())
+    } else {
+        Err(refused)
+    }
+}
+
+/// What the person may now count on.
+fn report(draft: &Draft<'_>, card: &VerifiedCard, stored: Stored, now: Timestamp) -> Outcome<()> {
+    let (fresh, devices) = card.freshness(now);
+    let (shortest, longest) = card
+        .relay_descriptors()
+        .next()
+        .map_or((23, 37), |relay| relay.retention_days());
+    let id = draft.id();
+    say(&match stored {
+        Stored::New => format!("Stored at the relay: submission {id}."),
+        Stored::Already => {
+            format!("Stored at the relay already: submission {id}. It was not stored twice.")
+        }
+        Stored::Replaced => {
+            format!(
+                "Stored at the relay: submission {id}. It took the place of your earlier copy,\nwhich not every device had collected yet."
+            )
+        }
+    });
+    say(&format!(
+        "{fresh} of {devices} devices of {} will be able to read it.",
+        name(card)
+    ));
+    say("Nobody has read it yet. When somebody does and says so, `valise check` shows it.");
+    say(&format!(
+        "Unread mail is deleted by the relay {shortest} to {longest} days after it arrived: if there is no\n\
+         acknowledgement by {}, it has expired, and you should send it again.",
+        now.plus(longest * valise_protocol::limits::DAY)
+    ));
+    say("To read the answers, from any computer:\n  valise check --to CONTACT");
+    Ok(())
+}

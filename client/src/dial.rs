@@ -1,0 +1,322 @@
+//! Connecting to a relay: QUIC, pinned by the relay's id (spec §6.1, §6.2).
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use quinn::congestion::NewRenoConfig;
+use quinn::crypto::rustls::QuicClientConfig;
+use quinn::{
+    ClientConfig, Endpoint, EndpointConfig, IdleTimeout, NoneTokenStore, TokioRuntime,
+    TransportConfig, VarInt,
+};
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature_with_raw_key};
+use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use valise_protocol::contact::RelayContact;
+use valise_protocol::descriptor::{
+    CERTIFICATE_EXTENSION, Descriptor, DescriptorError, SignedDescriptor,
+};
+use valise_protocol::hash::sha256;
+use valise_protocol::id::RelayId;
+use valise_protocol::key::DhSecret;
+use valise_protocol::time::Timestamp;
+
+use crate::failure::Failure;
+use crate::link::{LinkFault, OpenLink};
+use crate::random;
+
+/// How long to wait for a relay to answer at all.
+const CONNECT: Duration = Duration::from_secs(10);
+/// How long a connection may be silent. A watched inbox is answered within 100 s.
+const IDLE: Duration = Duration::from_secs(125);
+/// The first flight: a submission and two requests leave at once, paced by quinn, and no more than a web browser sends.
+const INITIAL_WINDOW: u64 = 48 * 1_024;
+
+/// Why a relay was not reached. Each is a different thing to do for the person.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DialError {
+    /// Its host has no address.
+    #[error("the name of the relay's host is not known here")]
+    Name,
+    /// Nothing answered.
+    #[error("the relay does not answer: the network, a block on UDP, or the relay is down")]
+    Network,
+    /// Something answered that is not the relay of this id.
+    #[error("what answers there is not this relay: its key is another")]
+    Key,
+    /// It is the relay, but what it says of itself has run out: its clock or ours is wrong.
+    #[error("the relay's description ran out on {0}, or this computer's clock is wrong")]
+    Dates(Timestamp),
+    /// It speaks another version.
+    #[error("the relay speaks protocol version {0}, this program speaks version 1")]
+    Version(u64),
+}
+
+/// One connection to one relay, from a UDP port of its own.
+pub struct Connection {
+    endpoint: Endpoint,
+    connection: quinn::Connection,
+    relay: RelayId,
+    descriptor: Descriptor,
+}
+
+impl Connection {
+    /// Connects, and checks that it is the relay of this id.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub async fn dial(relay: &RelayContact, now: Timestamp) -> Result<Self, DialError> {
+        let host = relay.host().trim_start_matches('[').trim_end_matches(']');
+        let found = tokio::net::lookup_host((host, relay.port()))
+            .await
+            .map_err(|_| DialError::Name)?;
+        let mut failure = DialError::Name;
+        for address in found.take(4) {
+            match Self::dial_address(address, relay.id(), now).await {
+                Ok(connection) => return Ok(connection),
+                Err(error) => failure = error,
+            }
+        }
+        Err(failure)
+    }
+
+    async fn dial_address(
+        address: SocketAddr,
+        relay: RelayId,
+        now: Timestamp,
+    ) -> Result<Self, DialError> {
+        let verifier = Arc::new(RelayVerifier::new(relay, now));
+        let config = client_config(verifier.clone()).ok_or(DialError::Network)?;
+        let mut endpoint = endpoint(address).map_err(|_| DialError::Network)?;
+        endpoint.set_default_client_config(config);
+        let connecting = endpoint
+            .connect(address, "valise.invalid")
+            .map_err(|_| DialError::Network)?;
+        let connected = tokio::time::timeout(CONNECT, connecting).await;
+        match (connected, verifier.verdict()) {
+            (Ok(Ok(connection)), Some(Ok(descriptor))) => Ok(Self {
+                endpoint,
+                connection,
+                relay,
+                descriptor,
+            }),
+            (_, Some(Err(error))) => Err(error),
+            _ => Err(DialError::Network),
+        }
+    }
+
+    /// What the relay says of itself, checked.
+    pub const fn descriptor(&self) -> &Descriptor {
+        &self.descriptor
+    }
+
+    /// Opens a link under this static key.
+    ///
+    /// # Errors
+    /// [`LinkFault`].
+    pub async fn link(&self, local: &DhSecret) -> Result<OpenLink, LinkFault> {
+        let (send, receive) = self
+            .connection
+            .open_bi()
+            .await
+            .map_err(|_| LinkFault::Broken)?;
+        OpenLink::handshake(
+            send,
+            receive,
+            local,
+            &self.relay,
+            self.descriptor.static_key(),
+        )
+        .await
+    }
+
+    /// Ends the connection and waits until the relay may know.
+    pub async fn close(self) {
+        self.connection.close(VarInt::from_u32(0), b"");
+        let _ = tokio::time::timeout(Duration::from_secs(1), self.endpoint.wait_idle()).await;
+    }
+}
+
+impl From<DialError> for Failure {
+    fn from(error: DialError) -> Self {
+        let failure = Self::new(format!("could not reach the relay: {error}"));
+        match error {
+            DialError::Name => failure
+                .hint("check the host in the contact line, and whether this computer is online"),
+            DialError::Network => {
+                failure.hint("try again later or from another network; nothing was sent")
+            }
+            DialError::Key => failure
+                .hint("somebody may be in between: do not go on from this network")
+                .hint("compare the contact line with the one on the mechanism's own website"),
+            DialError::Dates(_) => {
+                failure.hint("check this computer's date and time, then try again")
+            }
+            DialError::Version(_) => failure.hint("get the newest version of this program"),
+        }
+    }
+}
+
+fn endpoint(towards: SocketAddr) -> std::io::Result<Endpoint> {
+    let any: IpAddr = match towards {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = std::net::UdpSocket::bind((any, 0))?;
+    Endpoint::new(
+        EndpointConfig::default(),
+        None,
+        socket,
+        Arc::new(TokioRuntime),
+    )
+}
+
+/// TLS 1.3, the hybrid group only, no ticket, token, early data or server name; see spec §6.2 for each.
+fn client_config(verifier: Arc<RelayVerifier>) -> Option<ClientConfig> {
+    let provider = CryptoProvider {
+        kx_groups: vec![aws_lc_rs::kx_group::X25519MLKEM768],
+        ..aws_lc_rs::default_provider()
+    };
+    let mut tls = rustls::ClientConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .ok()?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
+    tls.alpn_protocols = vec![b"h3".to_vec()];
+    tls.resumption = Resumption::disabled();
+    tls.enable_sni = false;
+    tls.enable_early_data = false;
+    let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).ok()?));
+    config.token_store(Arc::new(NoneTokenStore));
+    config.transport_config(Arc::new(transport()?));
+    Some(config)
+}
+
+fn transport() -> Option<TransportConfig> {
+    let mut reno = NewRenoConfig::default();
+    reno.initial_window(INITIAL_WINDOW);
+    let mut transport = TransportConfig::default();
+    transport
+        .congestion_controller_factory(Arc::new(reno))
+        .max_idle_timeout(Some(IdleTimeout::try_from(IDLE).ok()?))
+        .max_concurrent_bidi_streams(VarInt::from_u32(0))
+        .max_concurrent_uni_streams(VarInt::from_u32(0))
+        .datagram_receive_buffer_size(None)
+        .allow_spin(false);
+    Some(transport)
+}
+
+/// Checks a relay's certificate: not its names, dates or authorities, but its descriptor (spec §6.1).
+#[derive(Debug)]
+struct RelayVerifier {
+    relay: RelayId,
+    now: Timestamp,
+    provider: CryptoProvider,
+    verdict: Mutex<Option<Result<Descriptor, DialError>>>,
+}
+
+impl RelayVerifier {
+    fn new(relay: RelayId, now: Timestamp) -> Self {
+        Self {
+            relay,
+            now,
+            provider: aws_lc_rs::default_provider(),
+            verdict: Mutex::new(None),
+        }
+    }
+
+    fn verdict(&self) -> Option<Result<Descriptor, DialError>> {
+        self.verdict.lock().ok()?.take()
+    }
+
+    fn check(&self, certificate: &CertificateDer<'_>) -> Result<Descriptor, DialError> {
+        let (rest, certificate) =
+            X509Certificate::from_der(certificate).map_err(|_| DialError::Key)?;
+        let mut found = certificate
+            .extensions()
+            .iter()
+            .filter(|e| e.oid.to_id_string() == CERTIFICATE_EXTENSION);
+        let (Some(extension), None, []) = (found.next(), found.next(), rest) else {
+            return Err(DialError::Key);
+        };
+        let signed = SignedDescriptor::decode(extension.value).map_err(|_| DialError::Key)?;
+        let descriptor = signed
+            .verify(self.relay, self.now)
+            .map_err(|error| match error {
+                DescriptorError::UnknownVersion(version) => DialError::Version(version),
+                DescriptorError::Expired { since } => DialError::Dates(since),
+                DescriptorError::NotYetValid { from } => DialError::Dates(from),
+                _ => DialError::Key,
+            })?;
+        if sha256(&[certificate.public_key().raw]) != *descriptor.tls_pin() {
+            return Err(DialError::Key);
+        }
+        Ok(descriptor)
+    }
+}
+
+impl ServerCertVerifier for RelayVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verdict = self.check(end_entity);
+        let accepted = verdict.is_ok();
+        if let Ok(mut place) = self.verdict.lock() {
+            *place = Some(verdict);
+        }
+        if accepted {
+            Ok(ServerCertVerified::assertion())
+        } else {
+            Err(rustls::Error::General("another relay".into()))
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("TLS 1.3 only".into()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let (_, certificate) = X509Certificate::from_der(certificate)
+            .map_err(|_| rustls::Error::General("not a certificate".into()))?;
+        let key = SubjectPublicKeyInfoDer::from(certificate.public_key().raw);
+        verify_tls13_signature_with_raw_key(
+            message,
+            &key,
+            signature,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+/// A fresh key for a link that shall not be tied to another.
+pub fn fresh_key() -> DhSecret {
+    DhSecret::generate(&mut random::system())
+}
