@@ -13,6 +13,7 @@ use valise_client::vault::item::{Item, ItemName};
 use valise_client::vault::state::{Entry, Role, State};
 use valise_protocol::id::Address;
 use valise_protocol::key::DhPublic;
+use valise_protocol::message::SubmissionId;
 use valise_protocol::time::Timestamp;
 
 const OLD: &str = "correct horse battery";
@@ -32,7 +33,7 @@ fn add(vault: &Vault, text: &[u8]) -> ItemName {
     let add = |change: &mut valise_client::vault::Change<'_>| {
         let name = change.add(&Item::new(sender, text).encode())?;
         let at = Timestamp::from_seconds(1);
-        let entry = Entry::new(name, Role::Submission, [4; 16], sender, at);
+        let entry = Entry::new(name, Role::Submission, SubmissionId::from_bytes([4; 16]), sender, at);
         change.state.items.push(entry);
         Ok::<_, Failure>(name)
     };

@@ -5,12 +5,14 @@
 use minicbor::bytes::{ByteArray, ByteVec};
 use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
+use valise_protocol::card::{DeviceKeys, Known};
 use valise_protocol::envelope::BodyDigest;
 use valise_protocol::hash::sha256;
-use valise_protocol::id::{Address, MailboxId};
+use valise_protocol::id::{Address, MailboxId, RelayId};
 use valise_protocol::kem::KemSeed;
 use valise_protocol::key::{DhPublic, DhSecret, SigningKey};
 use valise_protocol::limits::KEM_SEED;
+use valise_protocol::message::SubmissionId;
 use valise_protocol::prekey::PrekeySecret;
 use valise_protocol::time::Timestamp;
 
@@ -36,23 +38,26 @@ pub struct State {
     /// The newest card known, encoded. None on a device that has not been enrolled.
     #[n(4)]
     pub card: Option<ByteVec>,
-    /// What is in the vault, in the order in which it came.
+    /// What to hold every later card against (spec §5.3, rule 5).
     #[n(5)]
+    pub known: Option<Known>,
+    /// What is in the vault, in the order in which it came.
+    #[n(6)]
     pub items: Vec<Entry>,
     /// What was seen and must not be shown again, deleted items too: salted hashes that name nobody.
-    #[n(6)]
+    #[n(7)]
     pub seen: Vec<ByteArray<16>>,
     /// The salt of those hashes.
-    #[n(7)]
+    #[n(8)]
     pub seen_salt: Secret<32>,
     /// Digests of opened envelopes, each until the prekey that opened it is gone.
-    #[n(8)]
+    #[n(9)]
     pub digests: Vec<SeenDigest>,
     /// Sealed envelopes that wait to be deposited, oldest first.
-    #[n(9)]
+    #[n(10)]
     pub outbox: Vec<Outgoing>,
     /// The longest that the mechanism's relays keep anything, in days, as far as this device has heard.
-    #[n(10)]
+    #[n(11)]
     pub retention_days: u64,
 }
 
@@ -76,10 +81,14 @@ pub struct OwnPrekey {
     dh: Secret<32>,
     #[n(1)]
     kem: Secret<KEM_SEED>,
+    /// When it was made.
     #[n(2)]
-    issued: u64,
-    /// Whether a relay has accepted its statement.
+    pub issued: Timestamp,
+    /// The roster that this device knew then.
     #[n(3)]
+    pub epoch: u64,
+    /// Whether a relay has accepted its statement.
+    #[n(4)]
     pub published: bool,
 }
 
@@ -94,13 +103,14 @@ pub struct Entry {
     #[n(1)]
     pub role: Role,
     /// The id of the submission that it is, or answers.
-    #[cbor(n(2), with = "minicbor::bytes")]
-    pub submission: [u8; 16],
+    #[n(2)]
+    pub submission: SubmissionId,
     /// The key that sent that submission.
     #[n(3)]
     pub sender: DhPublic,
+    /// When it came.
     #[n(4)]
-    pulled: u64,
+    pub pulled: Timestamp,
     /// Whether somebody has looked at it on this device.
     #[n(5)]
     pub read: bool,
@@ -141,12 +151,12 @@ pub struct Outgoing {
     /// Whether that is the mechanism's own inbox, and not a return mailbox.
     #[n(2)]
     pub to_inbox: bool,
-    /// The relay that holds the mailbox, as a relay contact.
+    /// The relay that holds the mailbox.
     #[n(3)]
-    pub relay: String,
+    pub relay: RelayId,
     /// The submission that it answers.
-    #[cbor(n(4), with = "minicbor::bytes")]
-    pub submission: [u8; 16],
+    #[n(4)]
+    pub submission: SubmissionId,
 }
 
 impl State {
@@ -160,6 +170,7 @@ impl State {
             device: DeviceSecrets::generate(rng),
             prekeys: Vec::new(),
             card: None,
+            known: None,
             items: Vec::new(),
             seen: Vec::new(),
             seen_salt: Secret::new(&salt),
@@ -177,12 +188,12 @@ impl State {
     }
 
     /// Whether a message with this writer and id came before (spec §4.5).
-    pub fn knows_message(&self, writer: &DhPublic, id: &[u8; 16]) -> bool {
+    pub fn knows_message(&self, writer: &DhPublic, id: &SubmissionId) -> bool {
         self.seen.contains(&self.mark(writer, id))
     }
 
     /// Remembers a message, so that a repetition is dropped.
-    pub fn remember(&mut self, writer: &DhPublic, id: &[u8; 16]) {
+    pub fn remember(&mut self, writer: &DhPublic, id: &SubmissionId) {
         let mark = self.mark(writer, id);
         if !self.seen.contains(&mark) {
             self.seen.push(mark);
@@ -199,8 +210,8 @@ impl State {
         }
     }
 
-    fn mark(&self, writer: &DhPublic, id: &[u8; 16]) -> ByteArray<16> {
-        let hash = sha256(&[self.seen_salt.expose(), writer.as_bytes(), id]);
+    fn mark(&self, writer: &DhPublic, id: &SubmissionId) -> ByteArray<16> {
+        let hash = sha256(&[self.seen_salt.expose(), writer.as_bytes(), id.as_bytes()]);
         let mut mark = [0; 16];
         mark.copy_from_slice(&hash[..16]);
         mark.into()
@@ -225,43 +236,34 @@ impl State {
 impl DeviceSecrets {
     /// Fresh keys.
     pub fn generate(rng: &mut impl CryptoRng) -> Self {
+        let keys = DeviceKeys::generate(rng);
         Self {
-            signing: Secret::new(SigningKey::generate(rng).expose()),
-            identity: Secret::new(DhSecret::generate(rng).expose()),
-            link: Secret::new(DhSecret::generate(rng).expose()),
+            signing: Secret::new(keys.signing.expose()),
+            identity: Secret::new(keys.identity.expose()),
+            link: Secret::new(keys.link.expose()),
         }
     }
 
-    /// The key that signs prekeys.
-    pub fn signing(&self) -> SigningKey {
-        SigningKey::from_bytes(self.signing.expose())
-    }
-
-    /// The key that writes replies.
-    pub fn identity(&self) -> DhSecret {
-        DhSecret::from_bytes(self.identity.expose())
-    }
-
-    /// The key that dials the relay.
-    pub fn link(&self) -> DhSecret {
-        DhSecret::from_bytes(self.link.expose())
+    /// The keys, for use.
+    pub fn keys(&self) -> DeviceKeys {
+        DeviceKeys {
+            signing: SigningKey::from_bytes(self.signing.expose()),
+            identity: DhSecret::from_bytes(self.identity.expose()),
+            link: DhSecret::from_bytes(self.link.expose()),
+        }
     }
 }
 
 impl OwnPrekey {
     /// A fresh one.
-    pub fn generate(now: Timestamp, rng: &mut impl CryptoRng) -> Self {
+    pub fn generate(epoch: u64, now: Timestamp, rng: &mut impl CryptoRng) -> Self {
         Self {
             dh: Secret::new(DhSecret::generate(rng).expose()),
             kem: Secret::new(KemSeed::generate(rng).expose()),
-            issued: now.seconds(),
+            issued: now,
+            epoch,
             published: false,
         }
-    }
-
-    /// When it was made.
-    pub const fn issued(&self) -> Timestamp {
-        Timestamp::from_seconds(self.issued)
     }
 
     /// Its private half, expanded.
@@ -278,7 +280,7 @@ impl Entry {
     pub const fn new(
         name: ItemName,
         role: Role,
-        submission: [u8; 16],
+        submission: SubmissionId,
         sender: DhPublic,
         pulled: Timestamp,
     ) -> Self {
@@ -287,14 +289,9 @@ impl Entry {
             role,
             submission,
             sender,
-            pulled: pulled.seconds(),
+            pulled,
             read: false,
         }
-    }
-
-    /// When it came.
-    pub const fn pulled(&self) -> Timestamp {
-        Timestamp::from_seconds(self.pulled)
     }
 }
 
@@ -317,28 +314,28 @@ mod tests {
         let mut state = state();
         state
             .prekeys
-            .push(OwnPrekey::generate(Timestamp::from_seconds(5), &mut rng()));
+            .push(OwnPrekey::generate(1, Timestamp::from_seconds(5), &mut rng()));
         let sender = DhPublic::from_bytes([3; 32]);
         let name = ItemName::draw(&mut rng());
         let entry = Entry::new(
             name,
             Role::Answer,
-            [4; 16],
+            SubmissionId::from_bytes([4; 16]),
             sender,
             Timestamp::from_seconds(9),
         );
         state.items.push(entry.clone());
-        state.remember(&sender, &[4; 16]);
+        state.remember(&sender, &SubmissionId::from_bytes([4; 16]));
         let again: State = cbor::decode(&cbor::encode(&state)).unwrap();
         assert_eq!(again.items, [entry]);
-        assert!(again.knows_message(&sender, &[4; 16]));
+        assert!(again.knows_message(&sender, &SubmissionId::from_bytes([4; 16])));
         assert_eq!(
             again.prekeys[0].secret().hash(),
             state.prekeys[0].secret().hash()
         );
         assert_eq!(
-            again.device.identity().public(),
-            state.device.identity().public()
+            again.device.keys().public(),
+            state.device.keys().public()
         );
     }
 
@@ -346,22 +343,22 @@ mod tests {
     fn a_message_is_remembered_by_writer_and_id() {
         let mut state = state();
         let (a, b) = (DhPublic::from_bytes([1; 32]), DhPublic::from_bytes([2; 32]));
-        state.remember(&a, &[7; 16]);
-        assert!(state.knows_message(&a, &[7; 16]));
-        assert!(!state.knows_message(&b, &[7; 16]) && !state.knows_message(&a, &[8; 16]));
+        state.remember(&a, &SubmissionId::from_bytes([7; 16]));
+        assert!(state.knows_message(&a, &SubmissionId::from_bytes([7; 16])));
+        assert!(!state.knows_message(&b, &SubmissionId::from_bytes([7; 16])) && !state.knows_message(&a, &SubmissionId::from_bytes([8; 16])));
     }
 
     #[test]
     fn digests_go_with_their_prekey() {
         let mut state = state();
         for issued in [1, 2] {
-            let prekey = OwnPrekey::generate(Timestamp::from_seconds(issued), &mut rng());
+            let prekey = OwnPrekey::generate(1, Timestamp::from_seconds(issued), &mut rng());
             let digest = BodyDigest::from_bytes([issued as u8; 32]);
             state.remember_digest(&digest, prekey.secret().hash());
             state.prekeys.push(prekey);
         }
         assert_eq!(
-            state.forget_prekeys(|prekey| prekey.issued().seconds() == 1),
+            state.forget_prekeys(|prekey| prekey.issued.seconds() == 1),
             1
         );
         assert!(!state.knows_digest(&BodyDigest::from_bytes([1; 32])));

@@ -3,6 +3,7 @@ use std::sync::atomic::Ordering;
 
 use valise_protocol::id::Address;
 use valise_protocol::key::DhPublic;
+use valise_protocol::message::SubmissionId;
 use valise_protocol::time::Timestamp;
 
 use super::state::{Entry, Role};
@@ -38,7 +39,7 @@ fn add(vault: &Vault, text: &[u8]) -> Outcome<ItemName> {
         change
             .state
             .items
-            .push(Entry::new(name, Role::Submission, [4; 16], sender, at));
+            .push(Entry::new(name, Role::Submission, SubmissionId::from_bytes([4; 16]), sender, at));
         Ok(name)
     })
 }
