@@ -109,7 +109,7 @@ fn show_and_ask_back(terminal: &mut Terminal, phrase: &ReturnPhrase) -> Outcome<
 
 /// Two different places among twelve, in order.
 fn two_places() -> (usize, usize) {
-    let mut draw = |below: u32| {
+    let draw = |below: u32| {
         let mut rng = random::system();
         loop {
             let number = rng.next_u32();

@@ -4,7 +4,7 @@
 //! branch here ends in a deposit and a poll: where there is nothing to send, cover is sent; where the card was refused, cover goes to
 //! the sink; where no mailbox is asked for, that of a random key is.
 
-use valise_protocol::card::{Card, CardError, VerifiedCard};
+use valise_protocol::card::{Card, CardError, Known, VerifiedCard};
 use valise_protocol::contact::RelayContact;
 use valise_protocol::envelope::{SealError, seal};
 use valise_protocol::id::{Address, EnvelopeDigest, MailboxId, WithdrawHash};
@@ -28,16 +28,19 @@ pub struct Sealed {
     pub withdraw: WithdrawHash,
 }
 
+/// Seals a deposit to these readers of the card with this epoch.
+pub type Seal<'a> = dyn Fn(&[Prekey], u64) -> Result<Sealed, SealError> + 'a;
+
 /// What a session asks for.
 pub struct Errand<'a> {
     /// The mechanism.
     pub address: Address,
-    /// The highest epoch of its roster that is known already.
-    pub known_epoch: Option<u64>,
+    /// What is known of its card already.
+    pub known: Option<Known>,
     /// Go on with a roster of which too few devices are fresh: only after the person was told the risk (spec §5.3).
     pub despite_staleness: bool,
     /// Makes the deposit from the readers and the card's epoch; `None` deposits cover.
-    pub deposit: Option<&'a (dyn Fn(&[Prekey], u64) -> Result<Sealed, SealError> + Sync)>,
+    pub deposit: Option<&'a Seal<'a>>,
     /// What to collect.
     pub poll: Poll,
 }
@@ -167,7 +170,7 @@ async fn fetch_card(
     link.finish();
     match answer? {
         Answer::Card(bytes) => {
-            Ok(Card::decode(&bytes)?.verify(errand.address, errand.known_epoch, now)?)
+            Ok(Card::decode(&bytes)?.verify(errand.address, errand.known.as_ref(), now)?)
         }
         _ => Err(LinkFault::Nonsense.into()),
     }
@@ -281,7 +284,7 @@ impl Failure {
                 .hint("the mechanism must renew it: tell them by another way, or try again later")
                 .hint("check this computer's date as well"),
             CardError::NotYetValid { .. } => failure.hint("check this computer's date and time"),
-            CardError::RolledBack { .. } | CardError::NewerEpochInStatement { .. } => failure
+            CardError::RolledBack { .. } | CardError::NewerEpochInStatement | CardError::Conflicting => failure
                 .hint("somebody may be holding back a newer card: do not send, and ask the mechanism by another way"),
             _ => failure.hint("get the contact line again from the mechanism's own website and compare the words"),
         }

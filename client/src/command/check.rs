@@ -1,6 +1,6 @@
 //! `valise check`: the answers in a return mailbox.
 
-use valise_protocol::card::VerifiedCard;
+use valise_protocol::card::{Known, VerifiedCard};
 use valise_protocol::envelope::open;
 use valise_protocol::id::EnvelopeDigest;
 use valise_protocol::message::{Mailbox as Found, Message, Reply};
@@ -71,16 +71,16 @@ async fn collect(
     let mut cursor = 0;
     let mut seen = Vec::new();
     let mut shown = 0;
-    let mut known = to.card.as_ref().map(VerifiedCard::epoch);
+    let mut known = to.card.as_ref().map(VerifiedCard::known);
     loop {
-        let result = ask(to, keys, Vec::new(), cursor, known, now).await?;
+        let result = ask(to, keys, Vec::new(), cursor, known.clone(), now).await?;
         let card = result.card.as_ref().ok();
         if let Err(fault) = &result.card {
             note(&format!(
                 "the mechanism's newest card could not be checked: {fault}"
             ));
         }
-        known = card.map(VerifiedCard::epoch).or(known);
+        known = card.map(VerifiedCard::known).or(known);
         let item = result.poll?;
         let Some(envelope) = item.envelope else { break };
         seen.push(EnvelopeDigest::of(envelope.as_slice()));
@@ -106,7 +106,7 @@ async fn ask(
     keys: &DefenderKeys,
     removals: Vec<EnvelopeDigest>,
     cursor: u64,
-    known_epoch: Option<u64>,
+    known: Option<Known>,
     now: Timestamp,
 ) -> Outcome<Result3> {
     let poll = Poll::Return {
@@ -116,7 +116,7 @@ async fn ask(
     };
     let errand = Errand {
         address: to.address,
-        known_epoch,
+        known,
         despite_staleness: false,
         deposit: None,
         poll,

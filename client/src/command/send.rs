@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
-use valise_protocol::card::VerifiedCard;
+use valise_protocol::card::{Known, VerifiedCard};
 use valise_protocol::contact::RelayContact;
 use valise_protocol::envelope::{SealError, seal};
 use valise_protocol::id::Address;
@@ -74,7 +74,7 @@ pub fn run(send: Send, now: Timestamp) -> Outcome<()> {
         keys: &keys,
         content: &content,
     };
-    let known = to.card.as_ref().map(VerifiedCard::epoch);
+    let known = to.card.as_ref().map(VerifiedCard::known);
     block_on(deliver(&draft, known, now))
 }
 
@@ -101,7 +101,7 @@ impl Draft<'_> {
             reply: ReplyKeys {
                 prekey: reply,
                 mailbox: self.keys.mailbox(&self.relay.id()),
-                relay: self.relay.clone(),
+                relay: self.relay.id(),
             },
             content: self.content.to_vec(),
         });
@@ -115,7 +115,7 @@ impl Draft<'_> {
         )?;
         Ok(Sealed {
             envelope,
-            withdraw: tag.withdraw_hash(),
+            withdraw: tag.withdraw_hash(&self.relay.id()),
         })
     }
 }
@@ -216,9 +216,9 @@ fn introduce(to: &Addressee) {
     );
 }
 
-async fn deliver(draft: &Draft<'_>, known_epoch: Option<u64>, now: Timestamp) -> Outcome<()> {
+async fn deliver(draft: &Draft<'_>, known: Option<Known>, now: Timestamp) -> Outcome<()> {
     note("sending");
-    let result = small_session(draft, known_epoch, false, now).await?;
+    let result = small_session(draft, known, false, now).await?;
     let card = match result.card {
         Ok(card) => card,
         Err(fault) => return Err(Failure::from(fault).hint("nothing was sent")),
@@ -231,7 +231,7 @@ async fn deliver(draft: &Draft<'_>, known_epoch: Option<u64>, now: Timestamp) ->
         return report(draft, &card, result.deposit.map_err(Failure::from)?, now);
     }
     accept_staleness(&card, now)?;
-    let result = small_session(draft, Some(card.epoch()), true, now).await?;
+    let result = small_session(draft, Some(card.known()), true, now).await?;
     let card = result
         .card
         .map_err(|fault: CardFault| Failure::from(fault).hint("nothing was sent"))?;
@@ -240,13 +240,13 @@ async fn deliver(draft: &Draft<'_>, known_epoch: Option<u64>, now: Timestamp) ->
 
 async fn small_session(
     draft: &Draft<'_>,
-    known_epoch: Option<u64>,
+    known: Option<Known>,
     despite_staleness: bool,
     now: Timestamp,
 ) -> Outcome<Result3> {
     let errand = Errand {
         address: draft.address,
-        known_epoch,
+        known,
         despite_staleness,
         deposit: Some(&|readers, epoch| draft.seal(readers, epoch)),
         poll: Poll::Nothing,

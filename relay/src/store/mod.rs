@@ -3,11 +3,21 @@
 //! One trait, [`Store`], small and semantic; the service above it holds the policy, the stores below it hold bytes.
 //! [`Memory`] serves tests and is the model that the contract suite compares [`Spool`] with.
 
+mod any;
+mod arrival;
+mod devices;
+mod memory;
+mod spool;
+
 use std::future::Future;
 
 use valise_protocol::id::{Address, EnvelopeDigest, MailboxId, WithdrawHash};
 use valise_protocol::limits::ENVELOPE;
 use valise_protocol::time::Timestamp;
+
+pub use any::AnyStore;
+pub use memory::Memory;
+pub use spool::{Disk, OpenError, Spool, SpoolConfig, SystemDisk};
 
 /// Which mailbox a deposit or a poll is about (spec §7.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,7 +46,8 @@ pub struct Deposit {
     pub withdraw: WithdrawHash,
     /// The envelope, exactly 65,536 bytes.
     pub envelope: Box<[u8; ENVELOPE]>,
-    /// When the relay will drop it if nobody has collected it: drawn by the caller (DESIGN "admission").
+    /// When the relay will drop it if nobody has collected it: drawn by the caller (DESIGN "admission"). The store keeps the
+    /// day only, and the envelope to the end of that day.
     pub expires: Timestamp,
 }
 
@@ -64,7 +75,7 @@ pub enum Reader<'a> {
     Device {
         /// This device.
         me: DeviceTag,
-        /// All devices of the newest roster, this one included.
+        /// All devices of the newest roster, this one included: at most eight, as many as an envelope has slots.
         roster: &'a [DeviceTag],
     },
 }
@@ -74,13 +85,16 @@ pub enum Reader<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cursor(pub u64);
 
+/// Where [`Waiting::more`] stops counting: a poll must cost the same however much a mailbox holds.
+pub const MORE: u32 = 100;
+
 /// An envelope that waits for a reader.
 pub struct Waiting {
     /// Its place.
     pub cursor: Cursor,
     /// Its bytes.
     pub envelope: Box<[u8; ENVELOPE]>,
-    /// How many more wait for this reader beyond it.
+    /// How many more wait for this reader beyond it; [`MORE`] means that many or more.
     pub more: u32,
 }
 
@@ -95,6 +109,38 @@ pub struct Ceilings {
     pub all_return_envelopes: u64,
     /// Envelopes in the whole store.
     pub all_envelopes: u64,
+}
+
+impl Ceilings {
+    /// Whether one more envelope fits where `held` are in its mailbox.
+    ///
+    /// # Errors
+    /// [`StoreError::MailboxFull`] or [`StoreError::StoreFull`].
+    fn admit(&self, mailbox: Mailbox, held: u64, usage: &Usage) -> Result<(), StoreError> {
+        let ceiling = match mailbox {
+            Mailbox::Inbox(_) => self.inbox_envelopes,
+            Mailbox::Return(_) => self.return_envelopes,
+        };
+        if held >= u64::from(ceiling) {
+            return Err(StoreError::MailboxFull);
+        }
+        let of_returns = matches!(mailbox, Mailbox::Return(_))
+            && usage.return_envelopes >= self.all_return_envelopes;
+        if of_returns || usage.inbox_envelopes + usage.return_envelopes >= self.all_envelopes {
+            return Err(StoreError::StoreFull);
+        }
+        Ok(())
+    }
+}
+
+/// Whether something whose last day is `day` has expired.
+fn expired(day: u32, now: Timestamp) -> bool {
+    now.day() > u64::from(day)
+}
+
+/// The day that is kept of an expiry.
+fn last_day(expires: Timestamp) -> u32 {
+    u32::try_from(expires.day()).unwrap_or(u32::MAX)
 }
 
 /// Why a deposit was not stored, or anything else failed.

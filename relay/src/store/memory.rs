@@ -1,0 +1,225 @@
+//! A store that forgets: for tests, and the model that the spool is compared with.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use valise_protocol::id::{Address, EnvelopeDigest, MailboxId, WithdrawHash};
+use valise_protocol::limits::ENVELOPE;
+use valise_protocol::time::Timestamp;
+
+use super::arrival::Bells;
+use super::devices::Devices;
+use super::{
+    Ceilings, Cursor, Deposit, Deposited, DeviceTag, MORE, Mailbox, Reader, Store, StoreError,
+    Target, Usage, Waiting, expired, last_day,
+};
+
+/// Everything in maps behind one lock.
+pub struct Memory {
+    ceilings: Ceilings,
+    bells: Bells,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    inboxes: BTreeMap<Address, Option<Vec<u8>>>,
+    held: BTreeMap<(Mailbox, Cursor), Held>,
+    cursor: u64,
+}
+
+struct Held {
+    withdraw: WithdrawHash,
+    digest: EnvelopeDigest,
+    envelope: Box<[u8; ENVELOPE]>,
+    day: u32,
+    devices: Devices,
+}
+
+impl Memory {
+    /// An empty store.
+    pub fn new(ceilings: Ceilings) -> Self {
+        Self {
+            ceilings,
+            bells: Bells::new(),
+            state: Mutex::default(),
+        }
+    }
+
+    pub(super) fn bells(&self) -> &Bells {
+        &self.bells
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn mailbox(&self, mailbox: Mailbox) -> impl Iterator<Item = (Cursor, &Held)> {
+        self.held
+            .range((mailbox, Cursor(0))..=(mailbox, Cursor(u64::MAX)))
+            .map(|((_, cursor), held)| (*cursor, held))
+    }
+
+    fn find(&self, mailbox: Mailbox, wanted: impl Fn(&Held) -> bool) -> Option<Cursor> {
+        self.mailbox(mailbox)
+            .find(|(_, held)| wanted(held))
+            .map(|(cursor, _)| cursor)
+    }
+
+    fn usage(&self) -> Usage {
+        let inbox = |key: &&(Mailbox, Cursor)| matches!(key.0, Mailbox::Inbox(_));
+        let inbox_envelopes = self.held.keys().filter(inbox).count() as u64;
+        Usage {
+            inbox_envelopes,
+            return_envelopes: self.held.len() as u64 - inbox_envelopes,
+            ..Usage::default()
+        }
+    }
+
+    fn served(&self, inbox: MailboxId) -> bool {
+        self.inboxes.keys().any(|address| address.inbox() == inbox)
+    }
+
+    fn deposit(&mut self, ceilings: &Ceilings, deposit: Deposit) -> Result<Deposited, StoreError> {
+        let Target::Mailbox(mailbox) = deposit.target else {
+            return Ok(Deposited::Stored);
+        };
+        if let Mailbox::Inbox(inbox) = mailbox
+            && !self.served(inbox)
+        {
+            return Err(StoreError::UnknownInbox);
+        }
+        let digest = EnvelopeDigest::of(deposit.envelope.as_slice());
+        if self.find(mailbox, |held| held.digest == digest).is_some() {
+            return Ok(Deposited::AlreadyStored);
+        }
+        let replaced = self.find(mailbox, |held| held.withdraw == deposit.withdraw);
+        if let Some(cursor) = replaced {
+            self.held.remove(&(mailbox, cursor));
+        } else {
+            ceilings.admit(mailbox, self.mailbox(mailbox).count() as u64, &self.usage())?;
+        }
+        self.cursor += 1;
+        let held = Held {
+            withdraw: deposit.withdraw,
+            digest,
+            envelope: deposit.envelope,
+            day: last_day(deposit.expires),
+            devices: Devices::default(),
+        };
+        self.held.insert((mailbox, Cursor(self.cursor)), held);
+        Ok(if replaced.is_some() {
+            Deposited::Replaced
+        } else {
+            Deposited::Stored
+        })
+    }
+}
+
+impl Store for Memory {
+    async fn deposit(&self, deposit: Deposit) -> Result<Deposited, StoreError> {
+        let target = deposit.target;
+        let outcome = self.state().deposit(&self.ceilings, deposit)?;
+        if let Target::Mailbox(mailbox) = target {
+            self.bells.ring(mailbox);
+        }
+        Ok(outcome)
+    }
+
+    async fn next(
+        &self,
+        mailbox: Mailbox,
+        reader: Reader<'_>,
+        after: Cursor,
+        now: Timestamp,
+    ) -> Result<Option<Waiting>, StoreError> {
+        let state = self.state();
+        let mut waiting = state.mailbox(mailbox).filter(|(cursor, held)| {
+            *cursor > after && !expired(held.day, now) && !held.devices.hide_from(reader)
+        });
+        Ok(waiting.next().map(|(cursor, held)| Waiting {
+            cursor,
+            envelope: held.envelope.clone(),
+            more: waiting.take(MORE as usize).count() as u32,
+        }))
+    }
+
+    async fn remove(
+        &self,
+        mailbox: Mailbox,
+        reader: Reader<'_>,
+        digests: &[EnvelopeDigest],
+    ) -> Result<(), StoreError> {
+        let mut state = self.state();
+        for digest in digests {
+            let Some(cursor) = state.find(mailbox, |held| held.digest == *digest) else {
+                continue;
+            };
+            if let Some(held) = state.held.get_mut(&(mailbox, cursor))
+                && held.devices.note(reader)
+            {
+                state.held.remove(&(mailbox, cursor));
+            }
+        }
+        Ok(())
+    }
+
+    async fn settle(&self, inbox: MailboxId, roster: &[DeviceTag]) -> Result<(), StoreError> {
+        self.state().held.retain(|(mailbox, _), held| {
+            *mailbox != Mailbox::Inbox(inbox) || !held.devices.cover(roster)
+        });
+        Ok(())
+    }
+
+    fn arrival(&self, mailbox: Mailbox) -> impl Future<Output = ()> + Send {
+        self.bells.wait(mailbox)
+    }
+
+    async fn allow_inbox(&self, address: Address) -> Result<(), StoreError> {
+        self.state().inboxes.entry(address).or_default();
+        Ok(())
+    }
+
+    async fn remove_inbox(&self, address: Address) -> Result<u64, StoreError> {
+        let mut state = self.state();
+        state.inboxes.remove(&address);
+        let before = state.held.len();
+        state
+            .held
+            .retain(|(mailbox, _), _| *mailbox != Mailbox::Inbox(address.inbox()));
+        Ok((before - state.held.len()) as u64)
+    }
+
+    async fn inboxes(&self) -> Result<Vec<(Address, u64)>, StoreError> {
+        let state = self.state();
+        let held = |address: &Address| state.mailbox(Mailbox::Inbox(address.inbox())).count();
+        Ok(state.inboxes.keys().map(|a| (*a, held(a) as u64)).collect())
+    }
+
+    async fn put_card(&self, address: Address, card: Vec<u8>) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let held = state.inboxes.get_mut(&address);
+        *held.ok_or(StoreError::UnknownInbox)? = Some(card);
+        Ok(())
+    }
+
+    async fn card(&self, address: Address) -> Result<Option<Vec<u8>>, StoreError> {
+        let state = self.state();
+        let held = state.inboxes.get(&address);
+        Ok(held.ok_or(StoreError::UnknownInbox)?.clone())
+    }
+
+    async fn expire(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let mut state = self.state();
+        let before = state.held.len();
+        state.held.retain(|_, held| !expired(held.day, now));
+        Ok((before - state.held.len()) as u64)
+    }
+
+    async fn usage(&self) -> Result<Usage, StoreError> {
+        Ok(self.state().usage())
+    }
+}

@@ -1,0 +1,54 @@
+//! What the spool asks of the operating system beyond plain reads and writes: a seam, so that tests can cut the power.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// Durability and free space. [`SystemDisk`] is the only one outside tests.
+pub trait Disk: Send + Sync + 'static {
+    /// Returns when all bytes of `file` would survive a power cut.
+    ///
+    /// # Errors
+    /// Any failure means that the bytes may be lost, also if a later call succeeds: the kernel reports a failed write-back
+    /// once and then forgets it. The caller must never try again.
+    fn sync(&self, file: &File) -> io::Result<()>;
+
+    /// Returns when the names in `dir` would survive a power cut.
+    ///
+    /// # Errors
+    /// As [`Self::sync`].
+    fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Bytes that the file system of `dir` still has for this process.
+    ///
+    /// # Errors
+    /// Of the system call.
+    fn free(&self, dir: &Path) -> io::Result<u64>;
+}
+
+/// The real thing: `fdatasync`, `fsync` of directories, `statvfs`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemDisk;
+
+impl Disk for SystemDisk {
+    fn sync(&self, file: &File) -> io::Result<()> {
+        rustix::fs::fdatasync(file).map_err(Into::into)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+
+    fn free(&self, dir: &Path) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(dir)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+/// Whether an error says that there is no room, or no room for one more file.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}

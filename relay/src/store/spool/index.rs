@@ -1,0 +1,322 @@
+//! The index: where each envelope lies. One sled tree, thrown away and rebuilt at every start.
+//!
+//! ```text
+//! key                                     value
+//! 'e' ‖ mailbox 16 ‖ cursor 8             kind 1 ‖ segment 4 ‖ slot 4 ‖ day 4 ‖ withdraw 16 ‖ digest 16 ‖ device 8 × 0…8
+//! 'd' ‖ digest 16                         cursor 8
+//! 'w' ‖ withdraw 16                       cursor 8
+//! 'c' ‖ mailbox 16                        envelopes 4 ‖ last cursor 8
+//! ```
+//!
+//! sled keeps what was deleted from it, loses what it called flushed, and may not open again. None of it matters here: the
+//! index is never read by another process, and all names in it are hashed under a key that this process does not write down.
+
+use std::fs;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+
+use rand_core::Rng;
+use valise_protocol::hash::hmac_sha256;
+use zeroize::Zeroizing;
+
+use super::keys::Mark;
+use super::record::{Envelope, MailKind};
+use super::segment::Place;
+use crate::store::devices::Devices;
+use crate::store::{DeviceTag, Reader};
+
+/// The index of one open spool.
+pub(super) struct Index {
+    tree: sled::Db,
+    pepper: Zeroizing<[u8; 32]>,
+}
+
+/// A mailbox as the index names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Blind(Mark);
+
+/// What the index knows of an envelope. Its devices are blinded.
+pub(super) struct Entry {
+    pub kind: MailKind,
+    pub place: Place,
+    pub day: u32,
+    pub devices: Devices,
+    withdraw: Mark,
+    digest: Mark,
+}
+
+/// How many envelopes a mailbox holds, and the last cursor it gave out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub held: u32,
+    pub last: u64,
+}
+
+/// A reader with blinded tags.
+pub(super) struct BlindReader {
+    tags: Option<(DeviceTag, Vec<DeviceTag>)>,
+}
+
+impl BlindReader {
+    pub fn reader(&self) -> Reader<'_> {
+        match &self.tags {
+            None => Reader::Holder,
+            Some((me, roster)) => Reader::Device { me: *me, roster },
+        }
+    }
+}
+
+impl Index {
+    /// An empty index in `dir`, in the place of whatever is there.
+    pub fn create(dir: &Path, rng: &mut impl Rng) -> io::Result<Self> {
+        match fs::remove_dir_all(dir) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let config = sled::Config::new()
+            .path(dir)
+            .cache_capacity(CACHE)
+            .mode(sled::Mode::LowSpace)
+            // Nobody reads it after a crash, and its flushes would only stand in the way of the segments'.
+            .flush_every_ms(None);
+        let opened = catch_unwind(AssertUnwindSafe(|| config.open()));
+        let tree = opened
+            .map_err(|_| io::Error::other("the index panicked"))?
+            .map_err(io_error)?;
+        let mut pepper = Zeroizing::new([0; 32]);
+        rng.fill_bytes(pepper.as_mut_slice());
+        Ok(Self { tree, pepper })
+    }
+
+    pub fn blind(&self, mailbox: &Mark) -> Blind {
+        Blind(self.hash(b'm', &[mailbox]))
+    }
+
+    pub fn blind_reader(&self, reader: Reader<'_>) -> BlindReader {
+        let tags = match reader {
+            Reader::Holder => None,
+            Reader::Device { me, roster } => Some((self.blind_tag(me), self.blind_roster(roster))),
+        };
+        BlindReader { tags }
+    }
+
+    pub fn blind_roster(&self, roster: &[DeviceTag]) -> Vec<DeviceTag> {
+        roster.iter().map(|tag| self.blind_tag(*tag)).collect()
+    }
+
+    pub fn tally(&self, mailbox: Blind) -> sled::Result<Tally> {
+        let value = self.tree.get(key(b'c', &mailbox.0))?;
+        Ok(value.as_deref().and_then(Tally::decode).unwrap_or_default())
+    }
+
+    pub fn find_digest(&self, mailbox: Blind, digest: &Mark) -> sled::Result<Option<u64>> {
+        self.cursor(key(b'd', &self.hash(b'd', &[&mailbox.0, digest])))
+    }
+
+    pub fn find_withdraw(&self, mailbox: Blind, withdraw: &Mark) -> sled::Result<Option<u64>> {
+        self.cursor(key(b'w', &self.hash(b'w', &[&mailbox.0, withdraw])))
+    }
+
+    pub fn entry(&self, mailbox: Blind, cursor: u64) -> sled::Result<Option<Entry>> {
+        let value = self.tree.get(entry_key(mailbox, cursor))?;
+        Ok(value.as_deref().and_then(Entry::decode))
+    }
+
+    pub fn insert(&self, envelope: &Envelope, place: Place) -> sled::Result<()> {
+        let mailbox = self.blind(&envelope.mailbox);
+        let entry = Entry {
+            kind: envelope.kind,
+            place,
+            day: envelope.day,
+            devices: self.blind_devices(&envelope.devices),
+            withdraw: self.hash(b'w', &[&mailbox.0, &envelope.withdraw]),
+            digest: self.hash(b'd', &[&mailbox.0, &envelope.digest]),
+        };
+        let cursor = envelope.cursor.to_be_bytes();
+        self.tree.insert(key(b'd', &entry.digest), &cursor)?;
+        self.tree.insert(key(b'w', &entry.withdraw), &cursor)?;
+        let mut tally = self.tally(mailbox)?;
+        tally.held += 1;
+        tally.last = tally.last.max(envelope.cursor);
+        self.tree.insert(key(b'c', &mailbox.0), &tally.encode())?;
+        // Last, because readers look for nothing else.
+        self.tree
+            .insert(entry_key(mailbox, envelope.cursor), entry.encode())?;
+        Ok(())
+    }
+
+    pub fn set_devices(&self, mailbox: Blind, cursor: u64, devices: &Devices) -> sled::Result<()> {
+        if let Some(mut entry) = self.entry(mailbox, cursor)? {
+            entry.devices = self.blind_devices(devices);
+            self.tree
+                .insert(entry_key(mailbox, cursor), entry.encode())?;
+        }
+        Ok(())
+    }
+
+    /// Removes an envelope; `None` where it is not in the index.
+    pub fn remove(&self, mailbox: Blind, cursor: u64) -> sled::Result<Option<Entry>> {
+        let Some(value) = self.tree.remove(entry_key(mailbox, cursor))? else {
+            return Ok(None);
+        };
+        let Some(entry) = Entry::decode(&value) else {
+            return Ok(None);
+        };
+        for (prefix, hash) in [(b'd', &entry.digest), (b'w', &entry.withdraw)] {
+            let name = key(prefix, hash);
+            // A replacement has the same withdraw hash: its entry stays.
+            if self.cursor(name.clone())? == Some(cursor) {
+                self.tree.remove(name)?;
+            }
+        }
+        let mut tally = self.tally(mailbox)?;
+        tally.held = tally.held.saturating_sub(1);
+        self.tree.insert(key(b'c', &mailbox.0), &tally.encode())?;
+        Ok(Some(entry))
+    }
+
+    /// The envelopes of a mailbox beyond a cursor, ascending.
+    pub fn beyond(
+        &self,
+        mailbox: Blind,
+        after: u64,
+    ) -> impl Iterator<Item = sled::Result<(u64, Entry)>> + use<> {
+        let range = match after.checked_add(1) {
+            Some(first) => entry_key(mailbox, first)..=entry_key(mailbox, u64::MAX),
+            None => entry_key(mailbox, 1)..=entry_key(mailbox, 0),
+        };
+        self.tree
+            .range(range)
+            .filter_map(decode_item)
+            .map(|item| item.map(|(_, cursor, entry)| (cursor, entry)))
+    }
+
+    /// All envelopes.
+    pub fn all(&self) -> impl Iterator<Item = sled::Result<(Blind, u64, Entry)>> + use<> {
+        self.tree.scan_prefix(b"e").filter_map(decode_item)
+    }
+
+    /// Forgets where empty mailboxes stood. Right only after cursors have entered a new epoch.
+    pub fn forget_empty(&self) -> sled::Result<()> {
+        for item in self.tree.scan_prefix(b"c") {
+            let (key, value) = item?;
+            if Tally::decode(&value).is_none_or(|tally| tally.held == 0) {
+                self.tree.remove(key)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn cursor(&self, key: Vec<u8>) -> sled::Result<Option<u64>> {
+        let value = self.tree.get(key)?;
+        let cursor = value.as_deref().and_then(|value| value.try_into().ok());
+        Ok(cursor.map(u64::from_be_bytes))
+    }
+
+    fn blind_tag(&self, tag: DeviceTag) -> DeviceTag {
+        let hash = self.hash(b't', &[&tag.0]);
+        DeviceTag(*hash.first_chunk().expect("8 of 16 bytes"))
+    }
+
+    fn blind_devices(&self, devices: &Devices) -> Devices {
+        Devices::of(devices.tags().iter().map(|tag| self.blind_tag(*tag)))
+    }
+
+    fn hash(&self, kind: u8, parts: &[&[u8]]) -> Mark {
+        let kind = [kind];
+        let mut all: Vec<&[u8]> = vec![&kind];
+        all.extend_from_slice(parts);
+        let hash = hmac_sha256(self.pepper.as_slice(), &all);
+        *hash.first_chunk().expect("16 of 32 bytes")
+    }
+}
+
+impl Entry {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(45 + 8 * self.devices.tags().len());
+        out.push(matches!(self.kind, MailKind::Return).into());
+        out.extend_from_slice(&self.place.name());
+        out.extend_from_slice(&self.day.to_be_bytes());
+        out.extend_from_slice(&self.withdraw);
+        out.extend_from_slice(&self.digest);
+        for tag in self.devices.tags() {
+            out.extend_from_slice(&tag.0);
+        }
+        out
+    }
+
+    fn decode(value: &[u8]) -> Option<Self> {
+        let (kind, rest) = value.split_first()?;
+        let (segment, rest) = rest.split_first_chunk()?;
+        let (slot, rest) = rest.split_first_chunk()?;
+        let (day, rest) = rest.split_first_chunk()?;
+        let (withdraw, rest) = rest.split_first_chunk()?;
+        let (digest, rest) = rest.split_first_chunk()?;
+        let (tags, _) = rest.as_chunks();
+        Some(Self {
+            kind: if *kind == 0 {
+                MailKind::Inbox
+            } else {
+                MailKind::Return
+            },
+            place: Place::new(u32::from_be_bytes(*segment), u32::from_be_bytes(*slot)),
+            day: u32::from_be_bytes(*day),
+            devices: Devices::of(tags.iter().map(|tag| DeviceTag(*tag))),
+            withdraw: *withdraw,
+            digest: *digest,
+        })
+    }
+}
+
+impl Tally {
+    fn encode(self) -> [u8; 12] {
+        let mut out = [0; 12];
+        out[..4].copy_from_slice(&self.held.to_be_bytes());
+        out[4..].copy_from_slice(&self.last.to_be_bytes());
+        out
+    }
+
+    fn decode(value: &[u8]) -> Option<Self> {
+        let (held, rest) = value.split_first_chunk()?;
+        Some(Self {
+            held: u32::from_be_bytes(*held),
+            last: u64::from_be_bytes(rest.try_into().ok()?),
+        })
+    }
+}
+
+/// The error of the index as the rest of the store knows errors. sled's own texts hold no names.
+pub(super) fn io_error(error: sled::Error) -> io::Error {
+    match error {
+        sled::Error::Io(error) => error,
+        other => io::Error::other(format!("the index failed: {other}")),
+    }
+}
+
+fn decode_item(
+    item: sled::Result<(sled::IVec, sled::IVec)>,
+) -> Option<sled::Result<(Blind, u64, Entry)>> {
+    let (key, value) = match item {
+        Ok(item) => item,
+        Err(error) => return Some(Err(error)),
+    };
+    let (mailbox, cursor) = key.get(1..)?.split_first_chunk()?;
+    let cursor = u64::from_be_bytes(cursor.try_into().ok()?);
+    Some(Ok((Blind(*mailbox), cursor, Entry::decode(&value)?)))
+}
+
+fn key(prefix: u8, name: &Mark) -> Vec<u8> {
+    let mut key = Vec::with_capacity(25);
+    key.push(prefix);
+    key.extend_from_slice(name);
+    key
+}
+
+fn entry_key(mailbox: Blind, cursor: u64) -> Vec<u8> {
+    let mut key = key(b'e', &mailbox.0);
+    key.extend_from_slice(&cursor.to_be_bytes());
+    key
+}
+
+const CACHE: u64 = 64 << 20;

@@ -1,0 +1,158 @@
+//! The store's keys: the file `keys`, and the only place where they lie.
+//!
+//! ```text
+//! payload, a twin file:
+//! size  field
+//!   16  id of the store, random
+//!    8  generation, u64: grows at every open, rewrap and close
+//!    4  slots of a segment, u32
+//!   32  blinding key: for keyed hashes of mailboxes, withdraw hashes and digests
+//! n×32  store keys, newest first: one, or two while slots are being rewrapped
+//! ```
+
+use std::path::Path;
+
+use rand_core::{CryptoRng, Rng};
+use valise_protocol::hash::hmac_sha256;
+use valise_protocol::id::{EnvelopeDigest, MailboxId, WithdrawHash};
+use zeroize::Zeroizing;
+
+use super::disk::Disk;
+use super::twin::{self, Magic, TwinError};
+use super::{OpenError, path_of};
+use crate::store::Mailbox;
+
+/// A key that slots are wrapped under.
+pub(super) type StoreKey = Zeroizing<[u8; 32]>;
+
+/// A keyed hash, 128 bits: who does not hold the store's blinding key cannot compute one, nor search for two alike.
+pub(super) type Mark = [u8; 16];
+
+/// What the key file holds.
+#[derive(Clone)]
+pub(super) struct Keys {
+    pub store: [u8; 16],
+    pub generation: u64,
+    pub slots: u32,
+    blinding: Zeroizing<[u8; 32]>,
+    wrapping: Vec<StoreKey>,
+}
+
+impl Keys {
+    /// New keys for a new store.
+    pub fn generate(slots: u32, rng: &mut impl CryptoRng) -> Self {
+        let mut store = [0; 16];
+        rng.fill_bytes(&mut store);
+        Self {
+            store,
+            generation: 0,
+            slots,
+            blinding: fresh(rng),
+            wrapping: vec![fresh(rng)],
+        }
+    }
+
+    /// Reads the key file; the second part is whether one of its copies was damaged.
+    pub fn load(dir: &Path) -> Result<Option<(Self, bool)>, OpenError> {
+        let twin = match twin::read(&path_of(dir, NAME), MAGIC) {
+            Ok(twin) => twin,
+            Err(TwinError::Missing) => return Ok(None),
+            Err(TwinError::Damaged) => return Err(OpenError::KeysDamaged),
+            Err(TwinError::Version(found)) => return Err(OpenError::UnknownVersion(found)),
+            Err(TwinError::Io(error)) => return Err(OpenError::Io(error)),
+        };
+        let keys = Self::decode(&twin.payload).ok_or(OpenError::KeysDamaged)?;
+        Ok(Some((keys, twin.damaged)))
+    }
+
+    /// Makes these keys the durable ones, in the next generation.
+    pub fn save(&mut self, disk: &dyn Disk, dir: &Path) -> std::io::Result<()> {
+        self.generation += 1;
+        twin::write(disk, &path_of(dir, NAME), MAGIC, &self.encode())
+    }
+
+    /// The store keys, newest first.
+    pub fn wrapping(&self) -> &[StoreKey] {
+        &self.wrapping
+    }
+
+    /// The key that new slots are wrapped under.
+    pub fn newest(&self) -> &StoreKey {
+        &self.wrapping[0]
+    }
+
+    /// Puts a new store key before the others.
+    pub fn begin_rewrap(&mut self, rng: &mut impl CryptoRng) {
+        self.wrapping.insert(0, fresh(rng));
+    }
+
+    /// Forgets all store keys but the newest.
+    pub fn end_rewrap(&mut self) {
+        self.wrapping.truncate(1);
+    }
+
+    /// What stands for a mailbox on the disk.
+    pub fn mailbox(&self, mailbox: Mailbox) -> Mark {
+        match mailbox {
+            Mailbox::Inbox(id) => self.mark(&[b"inbox", id.as_bytes()]),
+            Mailbox::Return(id) => self.mark(&[b"return", id.as_bytes()]),
+        }
+    }
+
+    /// What stands for an inbox on the disk.
+    pub fn inbox(&self, id: MailboxId) -> Mark {
+        self.mailbox(Mailbox::Inbox(id))
+    }
+
+    /// What stands for a withdraw hash on the disk.
+    pub fn withdraw(&self, withdraw: WithdrawHash) -> Mark {
+        self.mark(&[b"withdraw", withdraw.as_bytes()])
+    }
+
+    /// What stands for a digest on the disk.
+    pub fn digest(&self, digest: EnvelopeDigest) -> Mark {
+        self.mark(&[b"digest", digest.as_bytes()])
+    }
+
+    fn mark(&self, parts: &[&[u8]]) -> Mark {
+        let hash = hmac_sha256(self.blinding.as_slice(), parts);
+        *hash.first_chunk().expect("16 of 32 bytes")
+    }
+
+    fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let mut out = Zeroizing::new(Vec::with_capacity(128));
+        out.extend_from_slice(&self.store);
+        out.extend_from_slice(&self.generation.to_be_bytes());
+        out.extend_from_slice(&self.slots.to_be_bytes());
+        out.extend_from_slice(self.blinding.as_slice());
+        for key in &self.wrapping {
+            out.extend_from_slice(key.as_slice());
+        }
+        out
+    }
+
+    fn decode(payload: &[u8]) -> Option<Self> {
+        let (store, rest) = payload.split_first_chunk()?;
+        let (generation, rest) = rest.split_first_chunk()?;
+        let (slots, rest) = rest.split_first_chunk()?;
+        let (blinding, rest) = rest.split_first_chunk()?;
+        let (wrapping, rest) = rest.as_chunks();
+        let fits = rest.is_empty() && !wrapping.is_empty();
+        fits.then(|| Self {
+            store: *store,
+            generation: u64::from_be_bytes(*generation),
+            slots: u32::from_be_bytes(*slots),
+            blinding: Zeroizing::new(*blinding),
+            wrapping: wrapping.iter().map(|key| Zeroizing::new(*key)).collect(),
+        })
+    }
+}
+
+fn fresh(rng: &mut impl Rng) -> Zeroizing<[u8; 32]> {
+    let mut key = Zeroizing::new([0; 32]);
+    rng.fill_bytes(key.as_mut_slice());
+    key
+}
+
+const NAME: &str = "keys";
+const MAGIC: Magic = *b"valiseK1";

@@ -1,0 +1,326 @@
+//! The spool: segments of encrypted records, which are the truth, and an index that is not (docs/design.md, "Storage").
+//!
+//! ```text
+//! lock                 held while a process has the store open
+//! keys                 store keys and generation          (keys.rs)
+//! manifest             the numbers of the segments        (manifest.rs)
+//! segment-0000000001   records                            (segment.rs, record.rs)
+//! index/               sled, rebuilt at every start       (index.rs, rebuild.rs)
+//! ballast              room to give up when the disk is full
+//! ```
+//!
+//! One thread writes (writer.rs); readers look a place up in the index and read the segment themselves.
+
+mod deposits;
+mod disk;
+mod index;
+mod keys;
+mod manifest;
+mod open;
+mod reader;
+mod rebuild;
+mod record;
+mod removals;
+mod rewrap;
+mod room;
+mod segment;
+mod served;
+mod shared;
+mod twin;
+mod witness;
+mod writer;
+
+use std::future::Future;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use getrandom::SysRng;
+use rand_core::UnwrapErr;
+use tokio::sync::{mpsc, oneshot};
+use valise_protocol::id::{Address, EnvelopeDigest, MailboxId};
+use valise_protocol::limits::CARD;
+use valise_protocol::time::Timestamp;
+
+use self::deposits::Incoming;
+use self::removals::Removal;
+use self::shared::Shared;
+use self::writer::Command;
+use super::arrival::Bells;
+use super::{
+    Ceilings, Cursor, Deposit, Deposited, DeviceTag, Mailbox, Reader, Store, StoreError, Usage,
+    Waiting,
+};
+
+pub use disk::{Disk, SystemDisk};
+
+/// How a spool is kept.
+#[derive(Clone, Debug)]
+pub struct SpoolConfig {
+    /// Its directory, created if absent; nothing else may be in it.
+    pub dir: PathBuf,
+    /// A file outside of what a backup of `dir` restores, by which an old copy is recognised. Without one it is not.
+    pub witness: Option<PathBuf>,
+    /// What it refuses to exceed.
+    pub ceilings: Ceilings,
+    /// Slots of a segment, and so its size: 64.25 KiB each. Only a new store takes it from here.
+    pub slots: u32,
+    /// Deposits are refused while the disk has fewer bytes free than this.
+    pub min_free_bytes: u64,
+    /// Bytes set aside, and given up when the disk is full, so that the store still opens and its index can grow.
+    pub ballast_bytes: u64,
+    /// Opens a store that is older than its witness remembers, or another one than it knows.
+    pub accept_rollback: bool,
+}
+
+impl SpoolConfig {
+    /// The usual sizes: segments of 64 MiB, 256 MiB kept free, a ballast of 64 MiB; no witness.
+    pub fn new(dir: PathBuf, ceilings: Ceilings) -> Self {
+        Self {
+            dir,
+            witness: None,
+            ceilings,
+            slots: 1_024,
+            min_free_bytes: 256 << 20,
+            ballast_bytes: 64 << 20,
+            accept_rollback: false,
+        }
+    }
+}
+
+/// Why a spool could not be opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("the store is in use by another process")]
+    Locked,
+    /// Written by another version.
+    #[error("the store has format version {0}, this build reads version 1")]
+    UnknownVersion(u32),
+    /// An old copy was put in its place.
+    #[error(
+        "the store is an old copy: it is at generation {found}, its witness has seen {witnessed}"
+    )]
+    Rollback {
+        /// Of the store.
+        found: u64,
+        /// Of the witness.
+        witnessed: u64,
+    },
+    /// The witness knows another store.
+    #[error("the witness belongs to another store")]
+    AnotherStore,
+    /// The witness cannot say whether this is an old copy.
+    #[error("the witness of the store is damaged")]
+    WitnessDamaged,
+    /// There are segments, and no keys to read them with.
+    #[error("the store has lost its key file")]
+    KeysMissing,
+    /// Both copies of the keys are damaged.
+    #[error("the key file of the store is damaged")]
+    KeysDamaged,
+    /// A segment has an impossible size.
+    #[error("expected between 1 and 65,536 slots in a segment, got {0}")]
+    Slots(u32),
+    /// The disk failed.
+    #[error("the disk failed: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// The durable store of one relay.
+///
+/// Dropping it ends the writer in the background; [`Spool::close`] waits for it.
+pub struct Spool {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Spool {
+    /// Opens or creates a store, and rebuilds its index from the segments. Blocks: about a second for 100,000 envelopes.
+    ///
+    /// # Errors
+    /// [`OpenError`]. Damage to single records is no error: it is counted in [`Usage::damaged`].
+    pub fn open(config: SpoolConfig) -> Result<Self, OpenError> {
+        Self::open_on(Box::new(SystemDisk), config)
+    }
+
+    /// Opens a store on another disk than the system's: for tests of power cuts and failing syncs.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    #[doc(hidden)]
+    pub fn open_on(disk: Box<dyn Disk>, config: SpoolConfig) -> Result<Self, OpenError> {
+        let (shared, writer) = open::open(disk, config)?;
+        let (commands, inbound) = mpsc::channel(QUEUE);
+        let thread = std::thread::Builder::new().name("spool".into());
+        let writer = thread.spawn(move || writer.run(inbound))?;
+        Ok(Self {
+            shared,
+            commands,
+            writer: Mutex::new(Some(writer)),
+        })
+    }
+
+    /// Wraps all slots under a new store key and destroys the one before, so that not even a stale copy of a slot, which
+    /// flash or a copy-on-write file system may hold, can be opened. Deposits go on meanwhile. Returns when the old key is gone.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`].
+    pub async fn rewrap(&self) -> Result<(), StoreError> {
+        self.ask(Command::Rewrap).await?
+    }
+
+    /// Resolves with the reason once the store has failed: a sync, or the index. The process must then end with a status of
+    /// its own, because what the kernel did not write it may have forgotten; a new start reads what is really on the disk.
+    pub async fn failed(&self) -> String {
+        self.shared.failed().await
+    }
+
+    /// Completes what was begun, makes it durable, and gives the directory free.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`] where the store had failed before.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        let closed = self.ask(Command::Close).await;
+        let writer = self
+            .writer
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(writer) = writer {
+            let joined = tokio::task::spawn_blocking(move || writer.join()).await;
+            drop(joined);
+        }
+        closed
+    }
+
+    pub(super) fn bells(&self) -> &Bells {
+        &self.shared.bells
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<T>) -> Command,
+    ) -> Result<T, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.commands.send(command(reply)).await;
+        sent.map_err(|_| self.shared.closed())?;
+        answer.await.map_err(|_| self.shared.closed())
+    }
+
+    /// Runs a read where it may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Shared) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = self.shared.clone();
+        let done = tokio::task::spawn_blocking(move || read(&shared)).await;
+        done.unwrap_or_else(|_| {
+            self.shared.fail("the index panicked");
+            Err(self.shared.closed())
+        })
+    }
+
+    async fn change(&self, removal: Removal) -> Result<u64, StoreError> {
+        self.ask(|reply| Command::Remove(removal, reply)).await?
+    }
+}
+
+impl Store for Spool {
+    async fn deposit(&self, deposit: Deposit) -> Result<Deposited, StoreError> {
+        // Hashing and encrypting 64 KiB takes about 100 µs: here it runs on as many cores as there are depositors.
+        let incoming = Incoming::seal(&self.shared, deposit, &mut system_rng());
+        self.ask(|reply| Command::Deposit(incoming, reply)).await?
+    }
+
+    async fn next(
+        &self,
+        mailbox: Mailbox,
+        reader: Reader<'_>,
+        after: Cursor,
+        now: Timestamp,
+    ) -> Result<Option<Waiting>, StoreError> {
+        let who = self.shared.index.blind_reader(reader);
+        let found = self.read(move |shared| reader::next(shared, mailbox, &who, after, now));
+        match found.await? {
+            reader::Found::Nothing => Ok(None),
+            reader::Found::Waiting(waiting) => Ok(Some(waiting)),
+            reader::Found::Damaged(blind, cursor) => {
+                self.ask(|reply| Command::SetAside(blind, cursor, reply))
+                    .await?;
+                Err(StoreError::Damaged)
+            }
+        }
+    }
+
+    async fn remove(
+        &self,
+        mailbox: Mailbox,
+        reader: Reader<'_>,
+        digests: &[EnvelopeDigest],
+    ) -> Result<(), StoreError> {
+        let removal = self.shared.collected(mailbox, reader, digests);
+        self.change(removal).await.map(drop)
+    }
+
+    async fn settle(&self, inbox: MailboxId, roster: &[DeviceTag]) -> Result<(), StoreError> {
+        let mailbox = self.shared.keys().inbox(inbox);
+        let roster = self.shared.index.blind_roster(roster);
+        self.change(Removal::Settled { mailbox, roster })
+            .await
+            .map(drop)
+    }
+
+    fn arrival(&self, mailbox: Mailbox) -> impl Future<Output = ()> + Send {
+        self.shared.bells.wait(mailbox)
+    }
+
+    async fn allow_inbox(&self, address: Address) -> Result<(), StoreError> {
+        self.ask(|reply| Command::Allow(address, reply)).await?
+    }
+
+    async fn remove_inbox(&self, address: Address) -> Result<u64, StoreError> {
+        self.ask(|reply| Command::RemoveInbox(address, reply))
+            .await?
+    }
+
+    async fn inboxes(&self) -> Result<Vec<(Address, u64)>, StoreError> {
+        self.read(|shared| shared.inboxes()).await
+    }
+
+    async fn put_card(&self, address: Address, card: Vec<u8>) -> Result<(), StoreError> {
+        if card.len() > CARD {
+            return Err(StoreError::Io(io::ErrorKind::FileTooLarge.into()));
+        }
+        self.ask(|reply| Command::PutCard(address, card, reply))
+            .await?
+    }
+
+    async fn card(&self, address: Address) -> Result<Option<Vec<u8>>, StoreError> {
+        self.read(move |shared| reader::card(shared, address)).await
+    }
+
+    async fn expire(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.change(Removal::Expired(now)).await
+    }
+
+    async fn usage(&self) -> Result<Usage, StoreError> {
+        self.read(|shared| shared.usage()).await
+    }
+}
+
+/// The system's generator.
+fn system_rng() -> UnwrapErr<SysRng> {
+    UnwrapErr(SysRng)
+}
+
+/// The path of one of the store's files.
+fn path_of(dir: &Path, name: &str) -> PathBuf {
+    dir.join(name)
+}
+
+/// Commands that may wait for the writer: 16 MiB of envelopes.
+const QUEUE: usize = 256;

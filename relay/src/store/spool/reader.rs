@@ -1,0 +1,118 @@
+//! Reads: a place from the index, a slot and an extent from the segment. Any thread may read while the writer writes.
+
+use std::time::Duration;
+
+use valise_protocol::id::Address;
+use valise_protocol::limits::ENVELOPE;
+use valise_protocol::time::Timestamp;
+
+use super::index::{Blind, BlindReader, io_error};
+use super::record::{Body, Record};
+use super::segment::Place;
+use super::shared::Shared;
+use crate::store::{Cursor, MORE, Mailbox, StoreError, Waiting, expired};
+
+/// What a poll found.
+pub(super) enum Found {
+    Nothing,
+    Waiting(Waiting),
+    /// An envelope that the index knows and the segment does not give; the writer should set it aside.
+    Damaged(Blind, u64),
+}
+
+/// The first envelope beyond `after` for this reader.
+pub(super) fn next(
+    shared: &Shared,
+    mailbox: Mailbox,
+    who: &BlindReader,
+    after: Cursor,
+    now: Timestamp,
+) -> Result<Found, StoreError> {
+    let mark = shared.keys().mailbox(mailbox);
+    let blind = shared.index.blind(&mark);
+    let mut failed: Option<(u64, u32)> = None;
+    loop {
+        let mut waiting = shared.index.beyond(blind, after.0).filter(|item| {
+            item.as_ref().is_ok_and(|(_, entry)| {
+                !expired(entry.day, now) && !entry.devices.hide_from(who.reader())
+            }) || item.is_err()
+        });
+        let Some((cursor, entry)) = waiting.next().transpose().map_err(io_error)? else {
+            return Ok(Found::Nothing);
+        };
+        let belongs = |body: &Body| matches!(body, Body::Envelope(found) if found.mailbox == mark && found.cursor == cursor);
+        if let Some(envelope) = read_envelope(shared, entry.place, belongs)? {
+            let more = waiting.take(MORE as usize).count() as u32;
+            let cursor = Cursor(cursor);
+            return Ok(Found::Waiting(Waiting {
+                cursor,
+                envelope,
+                more,
+            }));
+        }
+        // The writer may be wiping or rewrapping this very slot: what was removed is gone from the index at the next look.
+        let times = failed
+            .filter(|(at, _)| *at == cursor)
+            .map_or(1, |(_, times)| times + 1);
+        if times > TRIES {
+            return Ok(Found::Damaged(blind, cursor));
+        }
+        failed = Some((cursor, times));
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// The newest card of an inbox.
+pub(super) fn card(shared: &Shared, address: Address) -> Result<Option<Vec<u8>>, StoreError> {
+    for _ in 0..=TRIES {
+        let served = shared.served().get(&address).copied();
+        let Some(card) = served.ok_or(StoreError::UnknownInbox)?.card else {
+            return Ok(None);
+        };
+        let belongs =
+            |body: &Body| matches!(body, Body::Card { address: found, .. } if *found == address);
+        if let Some((_, payload)) = read(shared, card.place, belongs)? {
+            return Ok(Some(payload));
+        }
+    }
+    shared.counts.damaged();
+    Err(StoreError::Damaged)
+}
+
+/// Reads and authenticates the payload of a record. `None`: wiped, damaged, or not the record that was meant.
+pub(super) fn read(
+    shared: &Shared,
+    place: Place,
+    belongs: impl Fn(&Body) -> bool,
+) -> Result<Option<(Body, Vec<u8>)>, StoreError> {
+    let Some(segment) = shared.segment(place) else {
+        return Ok(None);
+    };
+    let slot = segment.read_slot(place.slot)?;
+    let Some(record) = Record::unwrap(&slot, shared.keys().wrapping(), place) else {
+        return Ok(None);
+    };
+    if !belongs(&record.body) {
+        return Ok(None);
+    }
+    let mut payload = vec![0; record.seal.length as usize];
+    segment.read_extent(place.slot, &mut payload)?;
+    let opened = record.seal.open(&mut payload);
+    Ok(opened.ok().map(|()| (record.body, payload)))
+}
+
+fn read_envelope(
+    shared: &Shared,
+    place: Place,
+    belongs: impl Fn(&Body) -> bool,
+) -> Result<Option<Box<[u8; ENVELOPE]>>, StoreError> {
+    let Some((_, payload)) = read(shared, place, belongs)? else {
+        return Ok(None);
+    };
+    Ok(payload.into_boxed_slice().try_into().ok())
+}
+
+/// How often a record that cannot be read is looked up again before it counts as damaged.
+const TRIES: u32 = 3;
+/// Between two looks: longer than the writer takes over one slot.
+const PAUSE: Duration = Duration::from_millis(1);

@@ -1,0 +1,106 @@
+//! Rewrapping: all slots move to a new store key, and the old one is destroyed.
+//!
+//! 1. The key file holds the new key and the old one.
+//! 2. Segment by segment, between batches, every slot is written under the new key, and synced.
+//! 3. The key file holds the new key only; the bytes of the one before are overwritten.
+//!
+//! A crash anywhere leaves a key file with all keys that any slot needs; the next start goes on at step 2.
+
+use std::collections::VecDeque;
+use std::io;
+
+use super::record::Record;
+use super::segment::{Place, SLOT, Segment};
+use super::shared::Shared;
+use super::writer::{Reply, Writer};
+
+/// A rewrap under way.
+pub(super) struct Rewrap {
+    segments: VecDeque<u32>,
+    replies: Vec<Reply<()>>,
+    /// Who asked while it was under way, and waits for the next.
+    later: Vec<Reply<()>>,
+}
+
+impl Rewrap {
+    fn of_all(shared: &Shared, replies: Vec<Reply<()>>) -> Self {
+        let segments = shared.segments().keys().copied().collect();
+        Self {
+            segments,
+            replies,
+            later: Vec::new(),
+        }
+    }
+
+    /// What a crash interrupted.
+    pub fn resume(shared: &Shared) -> Option<Self> {
+        (shared.keys().wrapping().len() > 1).then(|| Self::of_all(shared, Vec::new()))
+    }
+}
+
+impl Writer {
+    /// Step 1. While one is under way another is begun when it is done.
+    pub(super) fn begin_rewrap(&mut self, reply: Reply<()>) -> io::Result<()> {
+        match &mut self.rewrap {
+            Some(rewrap) => rewrap.later.push(reply),
+            None => self.start_rewrap(vec![reply])?,
+        }
+        Ok(())
+    }
+
+    fn start_rewrap(&mut self, replies: Vec<Reply<()>>) -> io::Result<()> {
+        self.shared
+            .keys_mut()
+            .begin_rewrap(&mut super::system_rng());
+        self.shared.save_keys()?;
+        // The new generation is a new epoch: mailboxes that are empty need not be remembered any longer.
+        self.epoch = self.shared.keys().generation << 32;
+        self.shared
+            .index
+            .forget_empty()
+            .map_err(super::index::io_error)?;
+        self.rewrap = Some(Rewrap::of_all(&self.shared, replies));
+        Ok(())
+    }
+
+    /// One segment of step 2, or step 3.
+    pub(super) fn rewrap_one(&mut self) -> io::Result<()> {
+        let Some(rewrap) = &mut self.rewrap else {
+            return Ok(());
+        };
+        if let Some(number) = rewrap.segments.pop_front() {
+            let segment = self.shared.segments().get(&number).cloned();
+            return segment.map_or(Ok(()), |segment| rewrap_segment(&self.shared, &segment));
+        }
+        self.shared.keys_mut().end_rewrap();
+        self.shared.save_keys()?;
+        let done = self.rewrap.take();
+        let (replies, later) = done
+            .map(|done| (done.replies, done.later))
+            .unwrap_or_default();
+        for reply in replies {
+            let _ = reply.send(Ok(()));
+        }
+        if later.is_empty() {
+            Ok(())
+        } else {
+            self.start_rewrap(later)
+        }
+    }
+}
+
+fn rewrap_segment(shared: &Shared, segment: &Segment) -> io::Result<()> {
+    let mut head = segment.read_head()?;
+    let mut rng = super::system_rng();
+    let keys = shared.keys();
+    let (slots, _) = head.as_chunks_mut::<SLOT>();
+    for (number, slot) in (0..).zip(slots) {
+        let place = Place::new(segment.number, number);
+        // Damaged slots stay as they are: without the key that they were wrapped under they are noise.
+        if let Some(record) = Record::unwrap(slot, keys.wrapping(), place) {
+            *slot = record.wrap(keys.newest(), place, &mut rng);
+        }
+    }
+    segment.write_slots(0, &head)?;
+    segment.sync(&*shared.disk)
+}

@@ -1,0 +1,212 @@
+//! A segment: one preallocated file, whose head of slots says what its extents hold. Slot `i` owns extent `i`.
+//!
+//! ```text
+//! offset            size            field
+//!      0            n × 256         slots (see `record`), the head padded with zeros to a multiple of 4,096 bytes
+//!   head            n × 65,536      extents: the encrypted payloads, holes where there is nothing
+//! ```
+//!
+//! With the usual 1,024 slots a segment takes 64.25 MiB, and one `fdatasync` makes slots and extents durable together.
+//! A slot never crosses a sector of 512 bytes, which disks write whole or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::fs::{FallocateFlags, fallocate};
+use valise_protocol::limits::ENVELOPE;
+
+use super::disk::Disk;
+use super::path_of;
+
+/// The size of a slot in bytes.
+pub(super) const SLOT: usize = 256;
+/// The size of an extent in bytes.
+pub(super) const EXTENT: usize = ENVELOPE;
+
+/// One slot of one segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub segment: u32,
+    pub slot: u32,
+}
+
+impl Place {
+    pub fn new(segment: u32, slot: u32) -> Self {
+        Self { segment, slot }
+    }
+
+    /// What a slot is bound to.
+    pub fn name(self) -> [u8; 8] {
+        let mut name = [0; 8];
+        name[..4].copy_from_slice(&self.segment.to_be_bytes());
+        name[4..].copy_from_slice(&self.slot.to_be_bytes());
+        name
+    }
+}
+
+/// An open segment.
+pub(super) struct Segment {
+    pub number: u32,
+    pub slots: u32,
+    /// Slots that are not wiped, damaged ones included: a segment without any is deleted.
+    live: AtomicU32,
+    file: File,
+    path: PathBuf,
+}
+
+impl Segment {
+    /// Creates a segment with all its room reserved. Durable when it returns.
+    pub fn create(disk: &dyn Disk, dir: &Path, number: u32, slots: u32) -> io::Result<Self> {
+        let path = path_of(dir, &name(number));
+        let made = Self::create_at(disk, path.clone(), number, slots);
+        if made.is_err() {
+            // Nothing was acknowledged from it; if it cannot be removed either, the next open sets it aside.
+            let _ = fs::remove_file(&path);
+        }
+        made
+    }
+
+    fn create_at(disk: &dyn Disk, path: PathBuf, number: u32, slots: u32) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&path)?;
+        fallocate(&file, FallocateFlags::empty(), 0, length(slots))?;
+        // Written once here, so that writing a slot later changes no metadata.
+        file.write_all_at(&vec![0; head(slots) as usize], 0)?;
+        disk.sync(&file)?;
+        disk.sync_dir(super::twin::parent(&path))?;
+        Ok(Self {
+            number,
+            slots,
+            live: AtomicU32::new(0),
+            file,
+            path,
+        })
+    }
+
+    /// Opens a segment; the second part is whether it had its full length. A shorter one is lengthened with a hole, so
+    /// that what was cut off reads as zeros.
+    pub fn open(dir: &Path, number: u32, slots: u32) -> io::Result<(Self, bool)> {
+        let path = path_of(dir, &name(number));
+        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+        let whole = file.metadata()?.len() == length(slots);
+        if !whole {
+            file.set_len(length(slots))?;
+        }
+        let live = AtomicU32::new(0);
+        Ok((
+            Self {
+                number,
+                slots,
+                live,
+                file,
+                path,
+            },
+            whole,
+        ))
+    }
+
+    /// The whole head.
+    pub fn read_head(&self) -> io::Result<Vec<u8>> {
+        let mut head = vec![0; self.slots as usize * SLOT];
+        self.file.read_exact_at(&mut head, 0)?;
+        Ok(head)
+    }
+
+    /// One slot.
+    pub fn read_slot(&self, slot: u32) -> io::Result<[u8; SLOT]> {
+        let mut bytes = [0; SLOT];
+        self.file
+            .read_exact_at(&mut bytes, u64::from(slot) * SLOT as u64)?;
+        Ok(bytes)
+    }
+
+    /// Writes neighbouring slots. Not durable before [`Self::sync`].
+    pub fn write_slots(&self, first: u32, bytes: &[u8]) -> io::Result<()> {
+        self.file
+            .write_all_at(bytes, u64::from(first) * SLOT as u64)
+    }
+
+    /// The first `payload.len()` bytes of an extent.
+    pub fn read_extent(&self, slot: u32, payload: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(payload, self.extent(slot))
+    }
+
+    /// Writes an extent. Not durable before [`Self::sync`].
+    pub fn write_extent(&self, slot: u32, payload: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(payload, self.extent(slot))
+    }
+
+    /// Gives the bytes of `count` extents back to the file system; they read as zeros from now on.
+    pub fn punch(&self, first: u32, count: u32) -> io::Result<()> {
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        let bytes = u64::from(count) * EXTENT as u64;
+        fallocate(&self.file, flags, self.extent(first), bytes).map_err(Into::into)
+    }
+
+    /// Makes slots and extents durable.
+    pub fn sync(&self, disk: &dyn Disk) -> io::Result<()> {
+        disk.sync(&self.file)
+    }
+
+    /// Bytes that the file takes on the disk.
+    pub fn disk_bytes(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.blocks() * 512)
+    }
+
+    /// Deletes the file. Its slots were wiped, and that is durable.
+    pub fn delete(&self) -> io::Result<()> {
+        fs::remove_file(&self.path)
+    }
+
+    pub fn live(&self) -> u32 {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    pub fn add_live(&self, count: u32) {
+        self.live.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub fn drop_live(&self, count: u32) {
+        self.live.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    fn extent(&self, slot: u32) -> u64 {
+        head(self.slots) + u64::from(slot) * EXTENT as u64
+    }
+}
+
+/// The numbers of the segments in a directory, ascending.
+pub(super) fn list(dir: &Path) -> io::Result<Vec<u32>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let file = entry?.file_name();
+        let digits = file.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        if let Some(number) = digits.and_then(|digits| digits.parse().ok())
+            && file.to_str() == Some(&name(number))
+        {
+            numbers.push(number);
+        }
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+fn name(number: u32) -> String {
+    format!("{PREFIX}{number:010}")
+}
+
+fn head(slots: u32) -> u64 {
+    (u64::from(slots) * SLOT as u64).next_multiple_of(4_096)
+}
+
+fn length(slots: u32) -> u64 {
+    head(slots) + u64::from(slots) * EXTENT as u64
+}
+
+const PREFIX: &str = "segment-";

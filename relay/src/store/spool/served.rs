@@ -1,0 +1,22 @@
+//! The inboxes that the operator allowed, with their cards: few, and so kept in memory.
+
+use super::keys::Mark;
+use super::segment::Place;
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Served {
+    /// What stands for its inbox on the disk.
+    pub mark: Mark,
+    /// The record that allows it.
+    pub place: Place,
+    /// Its newest card.
+    pub card: Option<Card>,
+}
+
+/// Where a card lies.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Card {
+    pub place: Place,
+    pub sequence: u64,
+}

@@ -1,0 +1,166 @@
+//! Small files that must survive a flipped bit: the same block twice, each with its checksum.
+//!
+//! ```text
+//! block, twice, each padded with zeros to a multiple of 4,096 bytes:
+//! offset  size  field
+//!      0     8  magic: what the file is
+//!      8     4  version of the store's format, u32
+//!     12     4  length of the payload, u32
+//!     16     n  payload
+//! 16 + n    32  SHA-256 of all before it
+//! ```
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use valise_protocol::hash::sha256;
+use zeroize::Zeroizing;
+
+use super::disk::Disk;
+
+/// The one version of the store's format that this build reads and writes.
+pub(super) const VERSION: u32 = 1;
+
+/// What a twin file is, in eight bytes.
+pub(super) type Magic = [u8; 8];
+
+/// A payload as it was read.
+pub(super) struct Twin {
+    pub payload: Zeroizing<Vec<u8>>,
+    /// One of the two copies was damaged; the file should be written anew.
+    pub damaged: bool,
+}
+
+/// Why a twin file gave no payload.
+#[derive(Debug)]
+pub(super) enum TwinError {
+    /// There is no such file.
+    Missing,
+    /// Both copies are damaged.
+    Damaged,
+    /// It was written by another version.
+    Version(u32),
+    Io(io::Error),
+}
+
+/// Puts a payload in the place of the one before: durable when it returns, one or the other at every moment before.
+/// The bytes of the file before are overwritten, for what that is worth on flash.
+pub(super) fn write(disk: &dyn Disk, path: &Path, magic: Magic, payload: &[u8]) -> io::Result<()> {
+    let bytes = encode(magic, payload);
+    let temporary = path.with_extension("new");
+    let mut file = File::create(&temporary)?;
+    file.write_all(&bytes)?;
+    disk.sync(&file)?;
+    let before = OpenOptions::new().write(true).open(path).ok();
+    fs::rename(&temporary, path)?;
+    disk.sync_dir(parent(path))?;
+    if let Some(mut file) = before {
+        let length = file.metadata()?.len();
+        file.write_all(&vec![0; length as usize])?;
+        disk.sync(&file)?;
+    }
+    Ok(())
+}
+
+/// Reads a payload.
+pub(super) fn read(path: &Path, magic: Magic) -> Result<Twin, TwinError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => Zeroizing::new(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(TwinError::Missing),
+        Err(error) => return Err(TwinError::Io(error)),
+    };
+    let copies = [&bytes[..], &bytes[bytes.len() / 2..]];
+    let mut decoded = copies.iter().filter_map(|copy| decode(magic, copy));
+    let (version, payload) = decoded.next().ok_or(TwinError::Damaged)?;
+    if version != VERSION {
+        return Err(TwinError::Version(version));
+    }
+    Ok(Twin {
+        payload: Zeroizing::new(payload.to_vec()),
+        damaged: *encode(magic, payload) != **bytes,
+    })
+}
+
+/// The directory of a file.
+pub(super) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    }
+}
+
+fn encode(magic: Magic, payload: &[u8]) -> Zeroizing<Vec<u8>> {
+    let length = u32::try_from(payload.len()).expect("a twin file holds a few kilobytes");
+    let stride = (HEAD + payload.len() + 32).next_multiple_of(BLOCK);
+    let mut out = Zeroizing::new(Vec::with_capacity(2 * stride));
+    for end in [stride, 2 * stride] {
+        let start = out.len();
+        out.extend_from_slice(&magic);
+        out.extend_from_slice(&VERSION.to_be_bytes());
+        out.extend_from_slice(&length.to_be_bytes());
+        out.extend_from_slice(payload);
+        let checksum = sha256(&[&out[start..]]);
+        out.extend_from_slice(&checksum);
+        out.resize(end, 0);
+    }
+    out
+}
+
+fn decode(magic: Magic, bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let head = bytes.first_chunk::<HEAD>()?;
+    let version = u32::from_be_bytes(*head[8..].first_chunk()?);
+    let length = u32::from_be_bytes(*head[12..].first_chunk()?) as usize;
+    let end = HEAD.checked_add(length)?;
+    let checksum = bytes.get(end..end.checked_add(32)?)?;
+    let fits = head[..8] == magic && sha256(&[&bytes[..end]]) == checksum;
+    fits.then(|| (version, &bytes[HEAD..end]))
+}
+
+const HEAD: usize = 16;
+const BLOCK: usize = 4_096;
+
+#[cfg(test)]
+mod tests {
+    use super::super::disk::SystemDisk;
+    use super::*;
+
+    #[test]
+    fn every_flipped_bit_is_noticed_and_none_loses_the_payload() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("twin");
+        write(&SystemDisk, &path, *b"testtest", b"payload").unwrap();
+        let bytes = fs::read(&path).unwrap();
+        for at in (0..bytes.len()).step_by(3).chain(0..64).chain(4_096..4_160) {
+            let mut flipped = bytes.clone();
+            flipped[at] ^= 0x10;
+            fs::write(&path, flipped).unwrap();
+            let twin = read(&path, *b"testtest").unwrap();
+            assert!(twin.damaged, "{at}");
+            assert_eq!(*twin.payload, b"payload");
+        }
+    }
+
+    #[test]
+    fn a_truncated_file_is_noticed_at_every_length() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("twin");
+        write(&SystemDisk, &path, *b"testtest", b"payload").unwrap();
+        let bytes = fs::read(&path).unwrap();
+        for length in (0..bytes.len()).step_by(7) {
+            fs::write(&path, &bytes[..length]).unwrap();
+            if let Ok(twin) = read(&path, *b"testtest") {
+                assert!(twin.damaged);
+                assert_eq!(*twin.payload, b"payload");
+            }
+        }
+    }
+
+    #[test]
+    fn another_file_is_not_taken_for_this_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("twin");
+        write(&SystemDisk, &path, *b"testtest", b"payload").unwrap();
+        assert!(matches!(read(&path, *b"another!"), Err(TwinError::Damaged)));
+    }
+}

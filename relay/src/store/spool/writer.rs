@@ -1,0 +1,379 @@
+//! The writer: the one thread that changes a spool. It takes all commands that wait, serves the deposits among them with one
+//! sync and the removals with one sync per segment, and answers each when it is durable.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use valise_protocol::id::Address;
+
+use super::deposits::{Batch, Incoming, Outcome};
+use super::index::{Blind, io_error};
+use super::record::{Body, Record, Seal};
+use super::removals::{Edits, Removal, apply, plan, plan_all};
+use super::rewrap::Rewrap;
+use super::segment::{Place, Segment};
+use super::served::{Card, Served};
+use super::shared::Shared;
+use super::{disk, open, room};
+use crate::store::{Deposited, Mailbox, StoreError};
+
+/// Where an answer goes. Whoever asked may have gone; the change is made all the same.
+pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What the writer is asked for.
+pub(super) enum Command {
+    Deposit(Incoming, Reply<Deposited>),
+    Remove(Removal, Reply<u64>),
+    Allow(Address, Reply<()>),
+    RemoveInbox(Address, Reply<u64>),
+    PutCard(Address, Vec<u8>, Reply<()>),
+    SetAside(Blind, u64, oneshot::Sender<()>),
+    Rewrap(Reply<()>),
+    Close(oneshot::Sender<()>),
+}
+
+/// The segment that is written to.
+pub(super) struct Active {
+    pub segment: Arc<Segment>,
+    /// The next free slot.
+    pub next: u32,
+}
+
+/// The writer's own state.
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    active: Option<Active>,
+    /// Upper half of the cursors: higher than in any run before, so that a mailbox that was emptied and forgotten never
+    /// gives out a cursor twice. It grows with starts and rewraps, and says nothing of how much mail there is.
+    pub(super) epoch: u64,
+    /// Wiped when there is nothing more urgent.
+    wipes: Vec<Place>,
+    pub(super) rewrap: Option<Rewrap>,
+    closing: Vec<oneshot::Sender<()>>,
+}
+
+impl Writer {
+    pub fn new(shared: Arc<Shared>, active: Option<Active>) -> Self {
+        let epoch = shared.keys().generation << 32;
+        let rewrap = Rewrap::resume(&shared);
+        Self {
+            shared,
+            active,
+            epoch,
+            wipes: Vec::new(),
+            rewrap,
+            closing: Vec::new(),
+        }
+    }
+
+    /// Serves commands until all senders are gone, one of them asks to close, or anything fails.
+    pub fn run(mut self, mut inbound: mpsc::Receiver<Command>) {
+        let served = catch_unwind(AssertUnwindSafe(|| self.serve(&mut inbound)));
+        match served {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => self.shared.fail(&error.to_string()),
+            Err(_) => self.shared.fail("the writer panicked"),
+        }
+        // What still waits is dropped, which its askers read as closed.
+        inbound.close();
+        while inbound.try_recv().is_ok() {}
+    }
+
+    fn serve(&mut self, inbound: &mut mpsc::Receiver<Command>) -> io::Result<()> {
+        while let Some(first) = self.wait(inbound)? {
+            self.serve_batch(first, inbound)?;
+            if self.shared.has_failed() {
+                return Err(io::Error::other("a reader found the index broken"));
+            }
+            if self.wipes.len() >= BATCH || inbound.is_empty() {
+                self.wipe()?;
+            }
+            if !self.closing.is_empty() {
+                break;
+            }
+        }
+        self.wipe()?;
+        self.shared.save_keys()?;
+        for reply in self.closing.drain(..) {
+            let _ = reply.send(());
+        }
+        Ok(())
+    }
+
+    /// The next command; rewraps a segment at a time until there is one.
+    fn wait(&mut self, inbound: &mut mpsc::Receiver<Command>) -> io::Result<Option<Command>> {
+        while self.rewrap.is_some() {
+            self.rewrap_one()?;
+            match inbound.try_recv() {
+                Ok(command) => return Ok(Some(command)),
+                Err(mpsc::error::TryRecvError::Empty) => {}
+                Err(mpsc::error::TryRecvError::Disconnected) => return Ok(None),
+            }
+        }
+        Ok(inbound.blocking_recv())
+    }
+
+    fn serve_batch(
+        &mut self,
+        first: Command,
+        inbound: &mut mpsc::Receiver<Command>,
+    ) -> io::Result<()> {
+        // The commands of one batch are concurrent: none was answered when the last was given. Any order is right.
+        let (mut deposits, mut removals, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        let mut next = Some(first);
+        while let Some(command) = next {
+            match command {
+                Command::Deposit(incoming, reply) => deposits.push((incoming, reply)),
+                Command::Remove(removal, reply) => removals.push((removal, reply)),
+                other => others.push(other),
+            }
+            let full = deposits.len() + removals.len() + others.len() >= BATCH;
+            next = if full { None } else { inbound.try_recv().ok() };
+        }
+        if !deposits.is_empty() {
+            self.deposit(deposits)?;
+        }
+        if !removals.is_empty() {
+            self.remove(removals)?;
+        }
+        others
+            .into_iter()
+            .try_for_each(|command| self.serve_other(command))
+    }
+
+    fn serve_other(&mut self, command: Command) -> io::Result<()> {
+        match command {
+            Command::Deposit(incoming, reply) => self.deposit(vec![(incoming, reply)]),
+            Command::Remove(removal, reply) => self.remove(vec![(removal, reply)]),
+            Command::Allow(address, reply) => answer(reply, self.allow(address)?),
+            Command::RemoveInbox(address, reply) => answer(reply, Ok(self.remove_inbox(address)?)),
+            Command::PutCard(address, card, reply) => answer(reply, self.put_card(address, card)?),
+            Command::SetAside(mailbox, cursor, reply) => {
+                self.set_aside(mailbox, cursor)?;
+                let _ = reply.send(());
+                Ok(())
+            }
+            Command::Rewrap(reply) => self.begin_rewrap(reply),
+            Command::Close(reply) => {
+                self.closing.push(reply);
+                Ok(())
+            }
+        }
+    }
+
+    fn deposit(&mut self, deposits: Vec<(Incoming, Reply<Deposited>)>) -> io::Result<()> {
+        let (incoming, replies): (Vec<_>, Vec<_>) = deposits.into_iter().unzip();
+        let shared = self.shared.clone();
+        let mut places = Vec::with_capacity(incoming.len());
+        if room::has_room(&*shared.disk, &shared.config) {
+            while places.len() < incoming.len() {
+                match self.place()? {
+                    Some(place) => places.push(place),
+                    None => break,
+                }
+            }
+        }
+        let mut batch = Batch::new(&shared, self.epoch);
+        let mut outcomes: Vec<Outcome> = Vec::with_capacity(incoming.len());
+        for incoming in incoming.iter().take(places.len()) {
+            outcomes.push(batch.decide(incoming)?);
+        }
+        let rings: Vec<Option<Mailbox>> = incoming.iter().map(Incoming::mailbox).collect();
+        batch.write(incoming, &places)?;
+        self.wipes.extend(batch.publish(&places)?);
+        outcomes.resize_with(replies.len(), || Err(StoreError::StoreFull));
+        for ((reply, outcome), mailbox) in replies.into_iter().zip(outcomes).zip(rings) {
+            if let (Some(mailbox), Ok(_)) = (mailbox, &outcome) {
+                shared.bells.ring(mailbox);
+            }
+            let _ = reply.send(outcome);
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, removals: Vec<(Removal, Reply<u64>)>) -> io::Result<()> {
+        let mut edits = Edits::new();
+        let mut answers = Vec::with_capacity(removals.len());
+        for (removal, reply) in removals {
+            answers.push((plan(&self.shared, &removal, &mut edits)?, reply));
+        }
+        self.apply(edits)?;
+        for (gone, reply) in answers {
+            let _ = reply.send(Ok(gone));
+        }
+        Ok(())
+    }
+
+    fn allow(&mut self, address: Address) -> io::Result<Result<(), StoreError>> {
+        if self.shared.served().contains_key(&address) {
+            return Ok(Ok(()));
+        }
+        let record = Record {
+            body: Body::Inbox(address),
+            seal: Seal::empty(),
+        };
+        let Some(place) = self.store_one(&record, &[])? else {
+            return Ok(Err(StoreError::StoreFull));
+        };
+        let mark = self.shared.keys().mailbox(Mailbox::Inbox(address.inbox()));
+        self.shared.served_mut().insert(
+            address,
+            Served {
+                mark,
+                place,
+                card: None,
+            },
+        );
+        Ok(Ok(()))
+    }
+
+    fn remove_inbox(&mut self, address: Address) -> io::Result<u64> {
+        let Some(served) = self.shared.served_mut().remove(&address) else {
+            return Ok(0);
+        };
+        // First of all, and durably: a crash in between leaves mail of an inbox that is not served, which a rebuild drops.
+        self.apply(Edits::from([(served.place, None)]))?;
+        let mut edits = Edits::new();
+        edits.extend(served.card.map(|card| (card.place, None)));
+        let gone = plan_all(&self.shared, &served.mark, &mut edits)?;
+        self.apply(edits)?;
+        Ok(gone)
+    }
+
+    fn put_card(
+        &mut self,
+        address: Address,
+        mut card: Vec<u8>,
+    ) -> io::Result<Result<(), StoreError>> {
+        let served = self.shared.served().get(&address).copied();
+        let Some(served) = served else {
+            return Ok(Err(StoreError::UnknownInbox));
+        };
+        let sequence = served.card.map_or(1, |card| card.sequence + 1);
+        let seal = Seal::over(&mut card, &mut super::system_rng());
+        let record = Record {
+            body: Body::Card { address, sequence },
+            seal,
+        };
+        let Some(place) = self.store_one(&record, &card)? else {
+            return Ok(Err(StoreError::StoreFull));
+        };
+        if let Some(served) = self.shared.served_mut().get_mut(&address) {
+            served.card = Some(Card { place, sequence });
+        }
+        self.wipes.extend(served.card.map(|card| card.place));
+        Ok(Ok(()))
+    }
+
+    /// Takes a record that cannot be read out of the index. Its slot stays as it is, for whoever wants to look at it.
+    fn set_aside(&mut self, mailbox: Blind, cursor: u64) -> io::Result<()> {
+        if let Some(entry) = self
+            .shared
+            .index
+            .remove(mailbox, cursor)
+            .map_err(io_error)?
+        {
+            self.shared.counts.removed(entry.kind);
+            self.shared.counts.damaged();
+            tracing::warn!("a record was damaged: it was set aside");
+        }
+        Ok(())
+    }
+
+    /// Writes one record durably; `None` where there is no room.
+    fn store_one(&mut self, record: &Record, payload: &[u8]) -> io::Result<Option<Place>> {
+        let Some((segment, place)) = self.place()? else {
+            return Ok(None);
+        };
+        let slot = record.wrap(self.shared.keys().newest(), place, &mut super::system_rng());
+        segment.write_extent(place.slot, payload)?;
+        segment.write_slots(place.slot, &slot)?;
+        segment.sync(&*self.shared.disk)?;
+        Ok(Some(place))
+    }
+
+    /// The next free slot, of a new segment if need be; `None` where there is no room for one.
+    fn place(&mut self) -> io::Result<Option<(Arc<Segment>, Place)>> {
+        if self
+            .active
+            .as_ref()
+            .is_none_or(|active| active.next >= active.segment.slots)
+        {
+            match self.roll() {
+                Ok(()) => {}
+                Err(error) if disk::is_full(&error) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(active) = &mut self.active else {
+            return Ok(None);
+        };
+        let place = Place::new(active.segment.number, active.next);
+        active.next += 1;
+        active.segment.add_live(1);
+        Ok(Some((active.segment.clone(), place)))
+    }
+
+    fn roll(&mut self) -> io::Result<()> {
+        let shared = self.shared.clone();
+        let last = shared.segments().keys().next_back().copied().unwrap_or(0);
+        let before = self
+            .active
+            .as_ref()
+            .map_or(0, |active| active.segment.number);
+        let number = last.max(before) + 1;
+        let slots = shared.keys().slots;
+        let segment = Arc::new(Segment::create(
+            &*shared.disk,
+            &shared.config.dir,
+            number,
+            slots,
+        )?);
+        shared.segments_mut().insert(number, segment.clone());
+        if let Err(error) = shared.save_manifest() {
+            shared.segments_mut().remove(&number);
+            open::discard(&shared, &segment)?;
+            return Err(error);
+        }
+        self.active = Some(Active { segment, next: 0 });
+        Ok(())
+    }
+
+    fn wipe(&mut self) -> io::Result<()> {
+        let edits = self.wipes.drain(..).map(|place| (place, None)).collect();
+        self.apply(edits)
+    }
+
+    /// Carries edits out and deletes the segments that they emptied.
+    fn apply(&mut self, edits: Edits) -> io::Result<()> {
+        let touched: Vec<Place> = edits.keys().copied().collect();
+        apply(&self.shared, edits)?;
+        for place in touched {
+            let active = self
+                .active
+                .as_ref()
+                .is_some_and(|a| a.segment.number == place.segment);
+            let dead = self
+                .shared
+                .segment(place)
+                .filter(|segment| segment.live() == 0);
+            if let (false, Some(dead)) = (active, dead) {
+                // First the list, then the file: in the other order a crash would look like a loss.
+                self.shared.segments_mut().remove(&dead.number);
+                self.shared.save_manifest()?;
+                open::discard(&self.shared, &dead)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn answer<T>(reply: Reply<T>, outcome: Result<T, StoreError>) -> io::Result<()> {
+    let _ = reply.send(outcome);
+    Ok(())
+}
+
+/// The most commands that share one sync.
+pub(super) const BATCH: usize = 128;
