@@ -16,4 +16,5 @@ pub mod session;
 pub mod home;
 pub mod vault;
 pub mod command;
+pub mod mechanism;
 pub mod cli;

@@ -33,7 +33,13 @@ fn add(vault: &Vault, text: &[u8]) -> ItemName {
     let add = |change: &mut valise_client::vault::Change<'_>| {
         let name = change.add(&Item::new(sender, text).encode())?;
         let at = Timestamp::from_seconds(1);
-        let entry = Entry::new(name, Role::Submission, SubmissionId::from_bytes([4; 16]), sender, at);
+        let entry = Entry::new(
+            name,
+            Role::Submission,
+            SubmissionId::from_bytes([4; 16]),
+            sender,
+            at,
+        );
         change.state.items.push(entry);
         Ok::<_, Failure>(name)
     };

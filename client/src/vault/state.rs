@@ -123,9 +123,12 @@ pub enum Role {
     /// A submission.
     #[n(0)]
     Submission,
-    /// What a device of the mechanism answered to one: this device or a colleague's.
+    /// A device of the mechanism, this one or a colleague's, said that somebody has read one.
     #[n(1)]
-    Answer,
+    Acknowledgement,
+    /// A device of the mechanism, this one or a colleague's, answered one.
+    #[n(2)]
+    Reply,
 }
 
 /// A digest that was seen (spec §4.5).
@@ -312,14 +315,16 @@ mod tests {
     #[test]
     fn a_state_survives_its_encoding() {
         let mut state = state();
-        state
-            .prekeys
-            .push(OwnPrekey::generate(1, Timestamp::from_seconds(5), &mut rng()));
+        state.prekeys.push(OwnPrekey::generate(
+            1,
+            Timestamp::from_seconds(5),
+            &mut rng(),
+        ));
         let sender = DhPublic::from_bytes([3; 32]);
         let name = ItemName::draw(&mut rng());
         let entry = Entry::new(
             name,
-            Role::Answer,
+            Role::Reply,
             SubmissionId::from_bytes([4; 16]),
             sender,
             Timestamp::from_seconds(9),
@@ -333,10 +338,7 @@ mod tests {
             again.prekeys[0].secret().hash(),
             state.prekeys[0].secret().hash()
         );
-        assert_eq!(
-            again.device.keys().public(),
-            state.device.keys().public()
-        );
+        assert_eq!(again.device.keys().public(), state.device.keys().public());
     }
 
     #[test]
@@ -345,7 +347,10 @@ mod tests {
         let (a, b) = (DhPublic::from_bytes([1; 32]), DhPublic::from_bytes([2; 32]));
         state.remember(&a, &SubmissionId::from_bytes([7; 16]));
         assert!(state.knows_message(&a, &SubmissionId::from_bytes([7; 16])));
-        assert!(!state.knows_message(&b, &SubmissionId::from_bytes([7; 16])) && !state.knows_message(&a, &SubmissionId::from_bytes([8; 16])));
+        assert!(
+            !state.knows_message(&b, &SubmissionId::from_bytes([7; 16]))
+                && !state.knows_message(&a, &SubmissionId::from_bytes([8; 16]))
+        );
     }
 
     #[test]

@@ -36,10 +36,13 @@ fn add(vault: &Vault, text: &[u8]) -> Outcome<ItemName> {
         let name = change.add(&item.encode())?;
         let sender = DhPublic::from_bytes([3; 32]);
         let at = Timestamp::from_seconds(1);
-        change
-            .state
-            .items
-            .push(Entry::new(name, Role::Submission, SubmissionId::from_bytes([4; 16]), sender, at));
+        change.state.items.push(Entry::new(
+            name,
+            Role::Submission,
+            SubmissionId::from_bytes([4; 16]),
+            sender,
+            at,
+        ));
         Ok(name)
     })
 }
