@@ -3,4 +3,23 @@
 //! A module uses only those listed above it.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod failure;
+pub mod clock;
+pub mod stop;
 pub mod store;
+pub mod config;
+pub mod files;
+pub mod identity;
+pub mod admission;
+pub mod quic;
+pub mod service;
+pub mod link;
+pub mod server;
+pub mod janitor;
+pub mod operation;
+pub mod status;
+pub mod relay;
+pub mod check;
+pub mod cli;
+
+pub use relay::{Relay, RunningRelay};

@@ -1,0 +1,340 @@
+//! What a relay answers (spec §7.3, §7.4): policy over a [`Store`], without sockets.
+//!
+//! Who is told what: spec §7.4. A store's trouble reaches a stranger as "unavailable".
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand_core::CryptoRng;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep_until};
+use valise_protocol::card::{Card, CardError, VerifiedCard, merge};
+use valise_protocol::hash::sha256;
+use valise_protocol::id::{Address, EnvelopeDigest, MailboxId};
+use valise_protocol::key::DhPublic;
+use valise_protocol::limits::DAY;
+use valise_protocol::time::Timestamp;
+use valise_protocol::wire::{self, Answer, Item, Refusal, Request};
+
+use crate::config::Config;
+use crate::stop::Stop;
+use crate::store::{
+    Cursor, Deposit, Deposited, DeviceTag, Mailbox, Reader, Store, StoreError, Target, Waiting,
+};
+
+/// How many damaged records one poll passes over.
+const DAMAGED_IN_A_ROW: usize = 16;
+
+/// Answers requests. Shared by all links.
+pub struct Service<S> {
+    store: Arc<S>,
+    retention_days: [u64; 2],
+    /// Publishing reads, merges and writes a card: one at a time, or a device's statement would get lost.
+    publishing: Mutex<()>,
+    stop: Stop,
+}
+
+/// What a poll asks for.
+struct Look {
+    after: Cursor,
+    removals: Vec<EnvelopeDigest>,
+    wait: Duration,
+    now: Timestamp,
+}
+
+/// A mailbox, and who reads it.
+struct Access {
+    mailbox: Mailbox,
+    me: DeviceTag,
+    /// Empty for a return mailbox.
+    roster: Vec<DeviceTag>,
+}
+
+impl<S: Store> Service<S> {
+    /// A service over a store. When the relay stops, waiting polls are answered at once.
+    pub fn new(store: Arc<S>, config: &Config, stop: Stop) -> Self {
+        let retention_days = [config.retention_days_min, config.retention_days_max].map(u64::from);
+        Self {
+            store,
+            retention_days,
+            publishing: Mutex::new(()),
+            stop,
+        }
+    }
+
+    /// Answers one request of the client whose static key the link proved.
+    ///
+    /// What it changed is durable when it returns. Cancel-safe: a dropped call changed everything or nothing.
+    pub async fn answer(
+        &self,
+        client: &DhPublic,
+        request: Request,
+        now: Timestamp,
+        rng: &mut (impl CryptoRng + Send),
+    ) -> Answer {
+        let answered = match request {
+            Request::Card { address } => self.card(address).await,
+            Request::Deposit { proof, .. } if !proof.is_empty() => Err(Refusal::NoProof),
+            Request::Deposit {
+                target,
+                mailbox,
+                withdraw,
+                envelope,
+                ..
+            } => {
+                let target = match target {
+                    wire::Target::Inbox => Target::Mailbox(Mailbox::Inbox(mailbox)),
+                    wire::Target::Return => Target::Mailbox(Mailbox::Return(mailbox)),
+                    wire::Target::Sink => Target::Sink,
+                };
+                let expires = self.draw_expiry(now, rng);
+                let deposit = Deposit {
+                    target,
+                    withdraw,
+                    envelope,
+                    expires,
+                };
+                self.deposit(deposit).await
+            }
+            Request::Poll {
+                target,
+                mailbox,
+                cursor,
+                removals,
+                wait_seconds,
+            } => {
+                let look = Look {
+                    after: Cursor(cursor),
+                    removals,
+                    wait: Duration::from_secs(wait_seconds.into()),
+                    now,
+                };
+                self.poll(client, target, mailbox, look).await
+            }
+            Request::Publish { card } => self.publish(client, &card, now).await,
+        };
+        answered.unwrap_or_else(Answer::Refused)
+    }
+
+    async fn card(&self, address: Address) -> Result<Answer, Refusal> {
+        let card = self.store.card(address).await.map_err(refusal)?;
+        card.map(Answer::Card).ok_or(Refusal::NoCard)
+    }
+
+    async fn deposit(&self, deposit: Deposit) -> Result<Answer, Refusal> {
+        let stored = match self.store.deposit(deposit).await.map_err(refusal)? {
+            Deposited::Stored => wire::Stored::New,
+            Deposited::AlreadyStored => wire::Stored::Already,
+            Deposited::Replaced => wire::Stored::Replaced,
+        };
+        Ok(Answer::Stored(stored))
+    }
+
+    /// Draws the last day of an envelope, uniformly between the shortest and the longest retention. The store keeps the
+    /// envelope to the end of that day, so the day tells of the arrival no more than a range of that many days.
+    fn draw_expiry(&self, now: Timestamp, rng: &mut impl CryptoRng) -> Timestamp {
+        let [min, max] = self.retention_days;
+        let days = min + below(max - min, rng);
+        Timestamp::from_seconds((now.day() + days).saturating_mul(DAY))
+    }
+
+    async fn poll(
+        &self,
+        client: &DhPublic,
+        target: wire::Target,
+        mailbox: MailboxId,
+        look: Look,
+    ) -> Result<Answer, Refusal> {
+        let access = match target {
+            wire::Target::Return => Access::of_holder(client, mailbox)?,
+            wire::Target::Inbox => self.access_of_device(client, mailbox, look.now).await?,
+            wire::Target::Sink => return Err(Refusal::Malformed),
+        };
+        if !look.removals.is_empty() {
+            let removal = self
+                .store
+                .remove(access.mailbox, access.reader(), &look.removals);
+            removal.await.map_err(refusal)?;
+        }
+        let found = self.wait_for_next(&access, &look).await?;
+        Ok(Answer::Item(match found {
+            Some(Waiting {
+                cursor,
+                envelope,
+                more,
+            }) => Item {
+                waiting: more,
+                cursor: cursor.0,
+                envelope: Some(envelope),
+            },
+            None => Item {
+                waiting: 0,
+                cursor: look.after.0,
+                envelope: None,
+            },
+        }))
+    }
+
+    /// A device's access to its inbox, by the roster that the relay holds.
+    async fn access_of_device(
+        &self,
+        client: &DhPublic,
+        mailbox: MailboxId,
+        now: Timestamp,
+    ) -> Result<Access, Refusal> {
+        let address = Address::from_bytes(*mailbox.as_bytes());
+        let card = self.held(address, now).await?.ok_or(Refusal::NotADevice)?;
+        if !card.has_link_key(client) {
+            return Err(Refusal::NotADevice);
+        }
+        Ok(Access {
+            mailbox: Mailbox::Inbox(mailbox),
+            me: tag(client),
+            roster: tags(&card),
+        })
+    }
+
+    /// The first envelope beyond the cursor; where there is none, the first that arrives before the time is over or the
+    /// relay stops.
+    async fn wait_for_next(
+        &self,
+        access: &Access,
+        look: &Look,
+    ) -> Result<Option<Waiting>, Refusal> {
+        let begun = Instant::now();
+        let deadline = begun + look.wait;
+        loop {
+            // Before looking: what arrives in between rings the bell.
+            let arrival = pin!(self.store.arrival(access.mailbox));
+            let time = look.now.plus(begun.elapsed().as_secs());
+            let found = self.next(access, look.after, time).await?;
+            if found.is_some() || self.stop.is_given() || Instant::now() >= deadline {
+                return Ok(found);
+            }
+            tokio::select! {
+                () = arrival => (),
+                () = sleep_until(deadline) => (),
+                () = self.stop.given() => (),
+            }
+        }
+    }
+
+    /// Passes over records that turn out to be damaged: the store sets each aside when it meets it.
+    async fn next(
+        &self,
+        access: &Access,
+        after: Cursor,
+        now: Timestamp,
+    ) -> Result<Option<Waiting>, Refusal> {
+        for _ in 0..DAMAGED_IN_A_ROW {
+            let reader = access.reader();
+            match self.store.next(access.mailbox, reader, after, now).await {
+                Err(StoreError::Damaged) => (),
+                outcome => return outcome.map_err(refusal),
+            }
+        }
+        Err(Refusal::Unavailable)
+    }
+
+    /// Keeps a card, and drops what every device of its roster has removed already.
+    async fn publish(
+        &self,
+        client: &DhPublic,
+        card: &[u8],
+        now: Timestamp,
+    ) -> Result<Answer, Refusal> {
+        let card = Card::decode(card).map_err(|_| Refusal::CardRefused)?;
+        let address = card.address();
+        let _one_at_a_time = self.publishing.lock().await;
+        let held = self.held(address, now).await?;
+        let published = card.clone().verify(address, None, now);
+        let published = published.map_err(|_| Refusal::CardRefused)?;
+        if !published.has_link_key(client) {
+            return Err(Refusal::NotADevice);
+        }
+        let kept = merge(address, held.as_ref(), card, now).map_err(|_| Refusal::CardRefused)?;
+        let keeping = self.store.put_card(address, kept.card().encode());
+        keeping.await.map_err(refusal)?;
+        let settling = self.store.settle(address.inbox(), &tags(&kept)).await;
+        settling.map_err(refusal)?;
+        Ok(Answer::Published)
+    }
+
+    /// The card held for an inbox that is served, whether or not it has run out since it was published.
+    async fn held(
+        &self,
+        address: Address,
+        now: Timestamp,
+    ) -> Result<Option<VerifiedCard>, Refusal> {
+        let Some(bytes) = self.store.card(address).await.map_err(refusal)? else {
+            return Ok(None);
+        };
+        // What verified once and does not any more was damaged on the disk.
+        let card = Card::decode(&bytes).map_err(|_| Refusal::Unavailable)?;
+        let verified = match card.clone().verify(address, None, now) {
+            Err(CardError::Expired { since }) => card.verify(address, None, since.minus(1)),
+            Err(CardError::NotYetValid { from }) => card.verify(address, None, from),
+            verified => verified,
+        };
+        verified.map(Some).map_err(|_| Refusal::Unavailable)
+    }
+}
+
+impl Access {
+    /// The holder's own return mailbox: nobody else has the key whose hash its id is.
+    fn of_holder(client: &DhPublic, mailbox: MailboxId) -> Result<Self, Refusal> {
+        if MailboxId::of_return(client.as_bytes()) != mailbox {
+            return Err(Refusal::NotADevice);
+        }
+        Ok(Self {
+            mailbox: Mailbox::Return(mailbox),
+            me: tag(client),
+            roster: Vec::new(),
+        })
+    }
+
+    fn reader(&self) -> Reader<'_> {
+        match self.mailbox {
+            Mailbox::Return(_) => Reader::Holder,
+            Mailbox::Inbox(_) => Reader::Device {
+                me: self.me,
+                roster: &self.roster,
+            },
+        }
+    }
+}
+
+/// A number below `bound`, each equally likely.
+fn below(bound: u64, rng: &mut impl CryptoRng) -> u64 {
+    let bound = bound.max(1);
+    // What lies beyond the last whole multiple is drawn again, or the small numbers would come more often.
+    let end = u64::MAX - u64::MAX % bound;
+    loop {
+        let drawn = rng.next_u64();
+        if drawn < end {
+            return drawn % bound;
+        }
+    }
+}
+
+/// A device as the store knows it: a hash, so that a seized disk does not name its key.
+fn tag(link_key: &DhPublic) -> DeviceTag {
+    let [a, b, c, d, e, f, g, h, ..] = sha256(&[b"valise1/device-tag", link_key.as_bytes()]);
+    DeviceTag([a, b, c, d, e, f, g, h])
+}
+
+fn tags(card: &VerifiedCard) -> Vec<DeviceTag> {
+    let devices = card.roster().devices().iter();
+    devices.map(|device| tag(&device.link)).collect()
+}
+
+/// What a stranger is told of a store's trouble.
+fn refusal(error: StoreError) -> Refusal {
+    match error {
+        StoreError::UnknownInbox => Refusal::UnknownInbox,
+        StoreError::MailboxFull => Refusal::MailboxFull,
+        StoreError::StoreFull => Refusal::RelayFull,
+        _ => Refusal::Unavailable,
+    }
+}
