@@ -17,4 +17,5 @@ pub mod home;
 pub mod vault;
 pub mod command;
 pub mod mechanism;
+pub mod inbox;
 pub mod cli;

@@ -49,8 +49,10 @@ pub async fn deliver(vault: &Vault, only: Option<SubmissionId>, longest: u64) ->
     }
     match failure {
         None => Ok(sent),
-        Some(failure) => Err(failure
-            .hint("it stays in the vault, sealed, and is tried again by: valise inbox pull")),
+        Some(failure) => {
+            Err(failure
+                .hint("it stays in the vault, sealed, and is tried again by: valise inbox pull"))
+        }
     }
 }
 
@@ -90,7 +92,10 @@ async fn send(vault: &Vault, outgoing: &Outgoing) -> Outcome<()> {
         _ => return Err(LinkFault::Nonsense.into()),
     }
     vault.change(|change| {
-        change.state.outbox.retain(|other| other.name != outgoing.name);
+        change
+            .state
+            .outbox
+            .retain(|other| other.name != outgoing.name);
         change.remove(outgoing.name);
         Ok(())
     })
@@ -115,12 +120,14 @@ fn relay_of(state: &State, outgoing: &Outgoing) -> Outcome<RelayContact> {
     known
         .into_iter()
         .find(|relay| relay.id() == outgoing.relay)
-        .ok_or_else(|| foreign_relay())
+        .ok_or_else(foreign_relay)
 }
 
 /// What a person is told whose answer would have to go elsewhere.
 pub fn foreign_relay() -> Failure {
-    Failure::new("the sender's return mailbox is not on a relay of this mechanism, so it is not answered")
+    Failure::new(
+        "the sender's return mailbox is not on a relay of this mechanism, so it is not answered",
+    )
 }
 
 /// Checks that a relay is one of the mechanism's.

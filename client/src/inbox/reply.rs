@@ -21,7 +21,7 @@ use crate::vault::Vault;
 use crate::vault::item::Item;
 use crate::vault::state::{Entry, Outgoing, Role, State};
 
-use super::outbox::{check_relay, deliver, LONGEST_WAIT};
+use super::outbox::{LONGEST_WAIT, check_relay, deliver};
 use super::thread::{Thread, Threads};
 
 /// How an answer travels.
@@ -45,16 +45,30 @@ struct Draft {
 ///
 /// # Errors
 /// A failure when it was acknowledged before, or could not be sent.
-pub async fn acknowledge(vault: &Vault, which: &str, again: bool, pace: Pace, now: Timestamp) -> Outcome<()> {
+pub async fn acknowledge(
+    vault: &Vault,
+    which: &str,
+    again: bool,
+    pace: Pace,
+    now: Timestamp,
+) -> Outcome<()> {
     let state = vault.state()?;
     let threads = Threads::of(&state);
     let thread = threads.find(which)?;
     let id = threads.id(thread);
-    let answered = thread.answers.iter().any(|entry| entry.role == Role::Acknowledgement);
-    let waits = state.outbox.iter().any(|outgoing| outgoing.submission == thread.id);
+    let answered = thread
+        .answers
+        .iter()
+        .any(|entry| entry.role == Role::Acknowledgement);
+    let waits = state
+        .outbox
+        .iter()
+        .any(|outgoing| outgoing.submission == thread.id);
     if answered && !again && !waits {
-        return Err(Failure::new(format!("submission {id} is acknowledged already"))
-            .hint("to do it once more all the same: --again"));
+        return Err(
+            Failure::new(format!("submission {id} is acknowledged already"))
+                .hint("to do it once more all the same: --again"),
+        );
     }
     if !(answered && waits && !again) {
         put(vault, &state, thread, None, now)?;
@@ -84,16 +98,26 @@ pub async fn reply(
     put(vault, &state, thread, Some(&text), now)?;
     deliver(vault, Some(thread.id), pace.delay).await?;
     ui::say(&format!("replied to {id}"));
-    ui::note("it waits in the sender's return mailbox until they look in, or until it runs out there.");
+    ui::note(
+        "it waits in the sender's return mailbox until they look in, or until it runs out there.",
+    );
     Ok(())
 }
 
 /// Seals the answer and its copy, and puts both into the vault to be sent.
-fn put(vault: &Vault, state: &State, thread: &Thread, text: Option<&str>, now: Timestamp) -> Outcome<()> {
+fn put(
+    vault: &Vault,
+    state: &State,
+    thread: &Thread,
+    text: Option<&str>,
+    now: Timestamp,
+) -> Outcome<()> {
     let held = card::needed(state, now)?;
     if !card::lists(&held.card, state) {
-        return Err(Failure::new("this device is not on the roster: nobody would believe its answer")
-            .hint("answer from another device"));
+        return Err(Failure::new(
+            "this device is not on the roster: nobody would believe its answer",
+        )
+        .hint("answer from another device"));
     }
     let draft = Draft {
         id: random_id(),
@@ -131,7 +155,9 @@ fn put(vault: &Vault, state: &State, thread: &Thread, text: Option<&str>, now: T
 /// The relay on which colleagues look first.
 fn own_relay(state: &State) -> Outcome<Option<valise_protocol::id::RelayId>> {
     let relays = crate::mechanism::exchange::relays(state)?;
-    Ok(relays.first().map(valise_protocol::contact::RelayContact::id))
+    Ok(relays
+        .first()
+        .map(valise_protocol::contact::RelayContact::id))
 }
 
 fn random_id() -> SubmissionId {
@@ -144,10 +170,15 @@ fn random_id() -> SubmissionId {
 /// The submission of a thread.
 fn submission_of(vault: &Vault, thread: &Thread) -> Outcome<Submission> {
     let entry = thread.submission.as_ref().ok_or_else(|| {
-        Failure::new("the submission itself is not in this vault, so it cannot be answered from here")
-            .hint("answer from a device that holds it")
+        Failure::new(
+            "the submission itself is not in this vault, so it cannot be answered from here",
+        )
+        .hint("answer from a device that holds it")
     })?;
-    let damaged = || Failure::new("this submission is damaged in the vault").hint("restore a backup, or answer from another device");
+    let damaged = || {
+        Failure::new("this submission is damaged in the vault")
+            .hint("restore a backup, or answer from another device")
+    };
     let item = vault.item(entry.name).map_err(|_| damaged())?;
     match Message::decode(item.message()) {
         Ok(Message::Submission(submission)) => Ok(submission),
@@ -174,7 +205,7 @@ impl Draft {
             None => Message::Acknowledgement(reply),
         };
         let message = Zeroizing::new(message.encode());
-        sealed(&[self.submission.reply.prekey.clone()], state, &message)
+        sealed(std::slice::from_ref(&self.submission.reply.prekey), state, &message)
     }
 
     fn copy(&self) -> Zeroizing<Vec<u8>> {
@@ -221,13 +252,18 @@ impl Draft {
 
 fn sealed(readers: &[Prekey], state: &State, message: &[u8]) -> Outcome<Box<[u8; ENVELOPE]>> {
     let keys = state.device.keys();
-    seal(readers, &state.address, &keys.identity, message, &mut random::system()).map_err(|error| {
-        match error {
-            SealError::BadReaderKey => {
-                Failure::new("the sender's reply keys cannot be sealed to, so this is not answered")
-            }
-            error => Failure::new(format!("could not seal the answer: {error}")),
+    seal(
+        readers,
+        &state.address,
+        &keys.identity,
+        message,
+        &mut random::system(),
+    )
+    .map_err(|error| match error {
+        SealError::BadReaderKey => {
+            Failure::new("the sender's reply keys cannot be sealed to, so this is not answered")
         }
+        error => Failure::new(format!("could not seal the answer: {error}")),
     })
 }
 
@@ -243,7 +279,9 @@ fn read_text(file: Option<&Path>) -> Outcome<Zeroizing<String>> {
         None => bounded(std::io::stdin())?,
     };
     if text.trim().is_empty() {
-        return Err(Failure::new("there is no text to send").hint("valise inbox reply ID < reply.txt"));
+        return Err(
+            Failure::new("there is no text to send").hint("valise inbox reply ID < reply.txt")
+        );
     }
     if text.len() > REPLY_TEXT {
         return Err(too_long());

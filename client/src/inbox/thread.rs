@@ -96,7 +96,11 @@ impl Threads {
             .filter(|other| other.id != thread.id)
             .map(|other| hex(&other.id))
             .collect();
-        let unique = |length: &usize| others.iter().all(|other| !other.starts_with(&full[..*length]));
+        let unique = |length: &usize| {
+            others
+                .iter()
+                .all(|other| !other.starts_with(&full[..*length]))
+        };
         let length = (SHOWN..full.len()).find(unique).unwrap_or(full.len());
         let same = |other: &&Thread| other.id == thread.id;
         if self.threads.iter().filter(same).count() > 1 {
@@ -123,8 +127,10 @@ impl Threads {
             (None, _) => Err(Failure::new(format!("there is no submission \"{shown}\""))
                 .hint("the ids are shown by: valise inbox list")
                 .hint(format!("give at least the first {TYPED} digits"))),
-            (Some(_), Some(_)) => Err(Failure::new(format!("several submissions begin with \"{shown}\""))
-                .hint("give more of the id, as valise inbox list shows it")),
+            (Some(_), Some(_)) => Err(Failure::new(format!(
+                "several submissions begin with \"{shown}\""
+            ))
+            .hint("give more of the id, as valise inbox list shows it")),
         }
     }
 }
@@ -137,11 +143,16 @@ fn names(threads: &[Thread]) -> Vec<(DhPublic, String)> {
 }
 
 /// Each key with its name: as few words as tell it from every other key.
-fn told_apart(keys: &[DhPublic], name: impl Fn(&DhPublic, usize) -> String) -> Vec<(DhPublic, String)> {
+fn told_apart(
+    keys: &[DhPublic],
+    name: impl Fn(&DhPublic, usize) -> String,
+) -> Vec<(DhPublic, String)> {
     let of = |key: &DhPublic| {
         let alone = |words: &usize| {
             let own = name(key, *words);
-            !keys.iter().any(|other| other != key && name(other, *words) == own)
+            !keys
+                .iter()
+                .any(|other| other != key && name(other, *words) == own)
         };
         name(key, (2..12).find(alone).unwrap_or(12))
     };
@@ -149,7 +160,10 @@ fn told_apart(keys: &[DhPublic], name: impl Fn(&DhPublic, usize) -> String) -> V
 }
 
 fn hex(id: &SubmissionId) -> String {
-    id.as_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+    id.as_bytes()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 #[cfg(test)]
