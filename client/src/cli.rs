@@ -9,7 +9,10 @@ use crate::command::card::CardCommand;
 use crate::command::check::Check;
 use crate::command::send::Send;
 use crate::failure::Outcome;
+use crate::inbox::InboxGroup;
+use crate::mechanism::MechanismGroup;
 use crate::ui;
+use crate::vault::command::VaultGroup;
 
 /// Confidential submissions to the mechanisms that protect human rights defenders.
 ///
@@ -31,6 +34,12 @@ enum Command {
     Card(CardCommand),
     /// Print an empty form for a case: valise form > case.toml
     Form,
+    /// For mechanisms: keys, devices and the card
+    Mechanism(MechanismGroup),
+    /// For mechanisms: collect, read and answer submissions
+    Inbox(InboxGroup),
+    /// For mechanisms: the encrypted store of one device
+    Vault(VaultGroup),
 }
 
 /// Runs the program: 0 done, 1 failed, 2 wrong usage.
@@ -55,6 +64,9 @@ fn run(command: Command) -> Outcome<()> {
             command::form::run();
             Ok(())
         }
+        Command::Mechanism(mechanism) => command::block_on(mechanism.run(now)),
+        Command::Inbox(inbox) => command::block_on(inbox.run(now)),
+        Command::Vault(vault) => vault.run(),
     }
 }
 

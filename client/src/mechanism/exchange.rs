@@ -1,0 +1,147 @@
+//! Between a device and one of its mechanism's relays: the newest card one way, this device's prekey the other.
+
+use valise_protocol::card::{Card, CardError, VerifiedCard};
+use valise_protocol::contact::{Contact, RelayContact};
+use valise_protocol::time::Timestamp;
+use valise_protocol::wire::{Answer, Refusal, Request};
+
+use crate::dial::Connection;
+use crate::failure::{Failure, Outcome};
+use crate::link::{LinkFault, OpenLink};
+use crate::random;
+use crate::ui;
+use crate::vault::Vault;
+use crate::vault::state::State;
+
+use super::card::{self, Held};
+use super::prekeys;
+
+/// A connection under the device's link key, after cards were exchanged.
+pub struct Exchange {
+    /// To be closed by whoever is done with it.
+    pub connection: Connection,
+    /// The link, for further requests.
+    pub link: OpenLink,
+}
+
+/// The relays of the mechanism, as its contact line names them.
+///
+/// # Errors
+/// A failure when the vault holds no contact line.
+pub fn relays(state: &State) -> Outcome<Vec<RelayContact>> {
+    let contact: Contact = state.contact.parse().map_err(|error| {
+        Failure::new(format!("the contact line in the vault is wrong: {error}"))
+    })?;
+    Ok(contact.ways().iter().map(|way| way.relay.clone()).collect())
+}
+
+/// Connects, takes in the newest card, makes a new prekey if one is due, and publishes what the relay does not have yet.
+///
+/// # Errors
+/// A failure when the relay is not reached or refuses.
+pub async fn exchange(vault: &Vault, relay: &RelayContact, now: Timestamp) -> Outcome<Exchange> {
+    let connection = Connection::dial(relay, now).await?;
+    let keys = vault.state()?.device.keys();
+    let mut link = connection.link(&keys.link).await?;
+    let theirs = newest_card(&mut link, vault, now).await?;
+    let state = vault.change(|change| {
+        if let Some(held) = card::held(&change.state, now)?
+            && card::lists(&held.card, &change.state)
+            && !held.expired
+        {
+            let epoch = held.card.epoch();
+            prekeys::renew(&mut change.state, epoch, now, &mut random::system());
+            let own = card::with_own_prekey(&change.state, &held.card);
+            if let Ok(own) = own.verify(change.state.address, None, now) {
+                card::keep(&mut change.state, &own);
+            }
+        }
+        Ok(())
+    });
+    state?;
+    let state = vault.state()?;
+    if let Some(held) = card::held(&state, now)?
+        && is_news(&state, &held, theirs.as_ref())
+    {
+        publish(&mut link, &held.card, &state).await?;
+        mark_published(vault)?;
+    }
+    Ok(Exchange { connection, link })
+}
+
+/// Asks for the newest card and takes it in. One that is refused is told and left: the mail can still be read.
+async fn newest_card(
+    link: &mut OpenLink,
+    vault: &Vault,
+    now: Timestamp,
+) -> Outcome<Option<VerifiedCard>> {
+    let address = vault.state()?.address;
+    let bytes = match link.request(&Request::Card { address }).await {
+        Ok(Answer::Card(bytes)) => bytes,
+        Err(LinkFault::Refused(Refusal::NoCard)) => return Ok(None),
+        Ok(_) => return Err(LinkFault::Nonsense.into()),
+        Err(fault) => return Err(refused(fault, &address.to_string())),
+    };
+    vault.change(|change| {
+        let taken = Card::decode(&bytes).and_then(|card| card::adopt(&mut change.state, card, now));
+        // An older one is what the relay gives until a new roster is published there.
+        if let Err(error) = taken
+            && !matches!(error, CardError::RolledBack { .. })
+        {
+            ui::note(&format!(
+                "the card that the relay holds was not taken in: {error}"
+            ));
+        }
+        Ok(())
+    })?;
+    let known = Card::decode(&bytes).and_then(|card| card.verify(address, None, now));
+    Ok(known.ok())
+}
+
+/// Whether the relay lacks something that this device may publish.
+fn is_news(state: &State, held: &Held, theirs: Option<&VerifiedCard>) -> bool {
+    if held.expired || !card::lists(&held.card, state) {
+        return false;
+    }
+    let own = state.device.keys().signing.verifying_key();
+    let newest = |card: &VerifiedCard| {
+        card.statement(&own)
+            .map(|statement| statement.prekey().hash())
+    };
+    theirs.is_none_or(|theirs| {
+        theirs.epoch() < held.card.epoch() || newest(theirs) != newest(&held.card)
+    })
+}
+
+async fn publish(link: &mut OpenLink, held: &VerifiedCard, state: &State) -> Outcome<()> {
+    let card = held.card().encode();
+    match link.request(&Request::Publish { card }).await {
+        Ok(Answer::Published) => Ok(()),
+        Ok(_) => Err(LinkFault::Nonsense.into()),
+        Err(fault) => Err(refused(fault, &state.address.to_string())),
+    }
+}
+
+fn mark_published(vault: &Vault) -> Outcome<()> {
+    let newest = vault.state()?.prekeys.last().map(|prekey| prekey.issued);
+    vault.change(|change| {
+        for prekey in &mut change.state.prekeys {
+            prekey.published |= Some(prekey.issued) == newest;
+        }
+        Ok(())
+    })
+}
+
+/// A refusal, with what a mechanism's people do about it.
+fn refused(fault: LinkFault, address: &str) -> Failure {
+    match fault {
+        LinkFault::Refused(Refusal::UnknownInbox) => {
+            Failure::new("the relay does not serve this mechanism's inbox yet")
+                .hint(format!(
+                    "ask its operator to run: valise-relay inbox allow {address}"
+                ))
+                .hint("then: valise mechanism publish")
+        }
+        fault => fault.into(),
+    }
+}

@@ -1,0 +1,203 @@
+//! Making rosters, keeping them, and bringing them to the relays.
+
+use std::path::{Path, PathBuf};
+
+use valise_protocol::card::{Card, CardError, Device, Roster, SignedRoster, VerifiedCard};
+use valise_protocol::contact::RelayContact;
+use valise_protocol::key::SigningKey;
+use valise_protocol::time::Timestamp;
+
+use crate::dial::Connection;
+use crate::escape;
+use crate::failure::{Failure, Outcome};
+use crate::home;
+use crate::ui;
+use crate::vault::Vault;
+use crate::vault::passphrase;
+use crate::vault::state::State;
+
+use super::card;
+use super::exchange::{exchange, relays};
+use super::root;
+
+/// Where the root key is, and how its passphrase comes.
+#[derive(clap::Args, Clone, Debug)]
+pub struct RootArgs {
+    /// File of the root key, on its medium
+    #[arg(long, value_name = "FILE")]
+    pub root: PathBuf,
+    /// Read the root key's passphrase from this open file descriptor
+    #[arg(long, value_name = "N")]
+    pub root_passphrase_fd: Option<u32>,
+}
+
+impl RootArgs {
+    /// The root key, which signs for this card.
+    ///
+    /// # Errors
+    /// Those of [`root::read`] and [`root::check_signs`].
+    pub fn open(&self, card: &VerifiedCard) -> Outcome<SigningKey> {
+        let passphrase = passphrase::existing(self.root_passphrase_fd, "the root key")?;
+        let root = root::read(&self.root, &passphrase)?;
+        root::check_signs(&root, card)?;
+        Ok(root)
+    }
+}
+
+/// The signed descriptor of a relay, as it is now.
+///
+/// # Errors
+/// A failure when it is not reached.
+pub async fn descriptor(relay: &RelayContact, now: Timestamp) -> Outcome<Vec<u8>> {
+    let connection = Connection::dial(relay, now).await?;
+    let bytes = connection.signed_descriptor().to_vec();
+    connection.close().await;
+    Ok(bytes)
+}
+
+/// Keeps a new roster in the vault, with the prekeys of those of its devices that have one.
+///
+/// # Errors
+/// A failure when the card that it makes would be refused.
+pub fn keep_roster(
+    vault: &Vault,
+    signed: &SignedRoster,
+    root: &SigningKey,
+    now: Timestamp,
+) -> Outcome<()> {
+    vault.change(|change| {
+        let held = card::needed(&change.state, now)?;
+        let roster = signed
+            .verify(&root.verifying_key(), change.state.address)
+            .map_err(would_be_refused)?;
+        let statements = held.card.card().statements().iter().filter(|signed| {
+            signed
+                .verify()
+                .is_ok_and(|statement| roster.has_signing_key(statement.signing_key()))
+        });
+        let statements = statements.cloned().collect();
+        let card = Card::new(
+            held.card.card().roots().to_vec(),
+            signed.clone(),
+            statements,
+        );
+        let known = change.state.known.as_ref();
+        let card = card
+            .verify(change.state.address, known, now)
+            .map_err(would_be_refused)?;
+        card::keep(&mut change.state, &card);
+        Ok(())
+    })
+}
+
+/// Signs the roster that follows the one held, with these devices.
+///
+/// # Errors
+/// A failure when they are too many or repeat keys.
+pub fn next_roster(
+    card: &VerifiedCard,
+    devices: Vec<Device>,
+    root: &SigningKey,
+    now: Timestamp,
+) -> Outcome<SignedRoster> {
+    let roster = card
+        .roster()
+        .succeeded_by(devices, now)
+        .map_err(would_be_refused)?;
+    Ok(roster.sign(root))
+}
+
+/// Signs the next roster with the same devices, new dates, and the relays as they describe themselves now.
+///
+/// # Errors
+/// A failure when the roster does not fit.
+pub async fn renewed_roster(
+    state: &State,
+    card: &VerifiedCard,
+    root: &SigningKey,
+    now: Timestamp,
+) -> Outcome<SignedRoster> {
+    let mut descriptors = Vec::new();
+    for relay in relays(state)? {
+        match descriptor(&relay, now).await {
+            Ok(bytes) => descriptors.push(bytes),
+            Err(failure) => {
+                ui::note(&format!(
+                    "a relay keeps the description of the last roster: {}",
+                    failure.what()
+                ));
+                descriptors.extend(old_descriptor(card, &relay));
+            }
+        }
+    }
+    let old = card.roster();
+    let devices = old.devices().to_vec();
+    let roster = Roster::new(
+        old.address(),
+        old.epoch() + 1,
+        devices,
+        descriptors,
+        old.profile().clone(),
+        now,
+    );
+    Ok(roster.map_err(would_be_refused)?.sign(root))
+}
+
+fn old_descriptor(card: &VerifiedCard, relay: &RelayContact) -> Option<Vec<u8>> {
+    let place = card
+        .relay_descriptors()
+        .position(|descriptor| descriptor.id() == relay.id())?;
+    card.roster().relays().nth(place).map(<[u8]>::to_vec)
+}
+
+/// Brings card and prekey to every relay. A relay that is not reached is told, and does not stop the others.
+///
+/// # Errors
+/// The last failure, when no relay took it.
+pub async fn publish(vault: &Vault, now: Timestamp) -> Outcome<()> {
+    let mut outcome = Err(Failure::new("the contact line names no relay"));
+    for relay in relays(&vault.state()?)? {
+        match exchange(vault, &relay, now).await {
+            Ok(exchange) => {
+                exchange.link.finish();
+                exchange.connection.close().await;
+                outcome = Ok(());
+            }
+            Err(failure) if outcome.is_ok() => ui::error(&failure),
+            Err(failure) => outcome = Err(failure),
+        }
+    }
+    outcome
+}
+
+/// Tries to publish what was changed; what was changed stays in any case.
+pub async fn try_publish(vault: &Vault, now: Timestamp) -> bool {
+    match publish(vault, now).await {
+        Ok(()) => true,
+        Err(failure) => {
+            ui::error(&failure.hint(
+                "what was changed is in the vault; bring it to the relay with: valise mechanism publish",
+            ));
+            false
+        }
+    }
+}
+
+/// Writes the card held to a file, for people to hand out.
+///
+/// # Errors
+/// A failure when the disk refuses.
+pub fn write_card(card: &VerifiedCard, path: &Path) -> Outcome<()> {
+    std::fs::write(path, card.card().encode()).map_err(|error| {
+        let shown = escape::line(&path.display().to_string());
+        home::disk(&format!("could not write {shown}"), &error)
+    })
+}
+
+/// A roster or card of our own that everybody would refuse.
+pub fn would_be_refused(error: CardError) -> Failure {
+    Failure::new(format!(
+        "the mechanism's new card would be refused: {error}"
+    ))
+    .hint("check this computer's date, the lengths of names, and that there are at most 8 devices")
+}
