@@ -104,13 +104,14 @@ async fn the_very_same_envelope_is_stored_once() {
 async fn unread_mail_leaves_between_the_shortest_and_the_longest_retention() {
     let relay = LiveRelay::in_memory(|_| ()).await;
     let mechanism = Mechanism::published(1, &relay).await;
+    let defender = Defender::new(mechanism.address);
     for number in 0..40 {
         let text = format!("case {number}");
         let readers = mechanism
             .verified(relay.now())
             .readers(relay.now())
             .unwrap();
-        let sealed = Defender::new(mechanism.address).seal(&text, &readers, 1, &relay.contact());
+        let sealed = defender.seal(&text, &readers, 1, &relay.contact());
         deposit(
             &relay,
             Target::Inbox,
