@@ -133,7 +133,10 @@ struct Rotate {
 /// Runs the command line of this process to its exit status.
 pub fn main() -> ExitCode {
     harden();
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
     let directory = arguments.dir.as_path();
     let outcome = match arguments.command {
         Command::Init(init) => initialise(&init),
@@ -163,6 +166,21 @@ pub fn main() -> ExitCode {
             failure.status().into()
         }
     }
+}
+
+/// Help and version as clap prints them; anything else as every error of this program.
+fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        // A closed stdout is nobody's fault here.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    let text = error.to_string();
+    let what = text.split("\n\n").next().unwrap_or_default();
+    let what = what.trim_start_matches("error: ").trim_end();
+    let failure = Failure::new(Status::Usage, what).hint("valise-relay --help shows every command");
+    eprintln!("{failure}");
+    Status::Usage.into()
 }
 
 /// How a command went wrong.

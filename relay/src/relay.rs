@@ -199,6 +199,8 @@ async fn supervise(
 ) -> Result<(), Failure> {
     let stop = stopper.subscribe();
     let outcome = tokio::select! {
+        // First: when the relay stops, its parts end too.
+        biased;
         () = stop.given() => Ok(()),
         reason = store.failed() => {
             error!("the store failed: nothing is acknowledged any more");
