@@ -14,11 +14,11 @@ use valise_protocol::id::RelayId;
 use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::desk::{Desk, identity_failure};
 use crate::failure::{Failure, Status};
 use crate::identity::Identity;
 use crate::janitor::Janitor;
 use crate::link::Shared;
-use crate::operation::{Desk, identity_failure};
 use crate::service::Service;
 use crate::status::StatusSocket;
 use crate::stop::{self, Stopper};
@@ -199,15 +199,18 @@ async fn supervise(
 ) -> Result<(), Failure> {
     let stop = stopper.subscribe();
     let outcome = tokio::select! {
-        // First: when the relay stops, its parts end too.
-        biased;
         () = stop.given() => Ok(()),
         reason = store.failed() => {
             error!("the store failed: nothing is acknowledged any more");
             Err(Failure::of(Status::Store, "the store failed", reason)
                 .hint("look at the disk (dmesg, smartctl) before starting the relay again"))
         }
-        _ = tasks.join_next() => Err(Failure::new(Status::Failed, "a part of the relay ended by itself")),
+        // When the relay stops its parts end too, perhaps before the signal is seen here.
+        _ = tasks.join_next() => if stop.is_given() {
+            Ok(())
+        } else {
+            Err(Failure::new(Status::Failed, "a part of the relay ended by itself"))
+        },
     };
     stopper.stop();
     while tasks.join_next().await.is_some() {}
