@@ -148,11 +148,10 @@ async fn alone(directory: &Path, operation: Operation) -> Result<String, Failure
         config,
         running: None,
     };
-    let text = desk.perform(operation).await?;
-    desk.store
-        .close()
-        .await
-        .map_err(|error| Failure::of(Status::Store, "closing the store", error))?;
+    let outcome = desk.perform(operation).await;
+    let closed = desk.store.close().await;
+    let text = outcome?;
+    closed.map_err(|error| Failure::of(Status::Store, "closing the store", error))?;
     Ok(text)
 }
 

@@ -58,12 +58,29 @@ impl Relay {
         Self::start_on(store, config, directory, clock).await
     }
 
-    /// The same on a store that is open already.
+    /// The same on a store that is open already. Where it fails, the store is closed again.
     ///
     /// # Errors
     /// As [`start`](Self::start).
     pub async fn start_on(
         store: AnyStore,
+        config: Config,
+        directory: &Path,
+        clock: Clock,
+    ) -> Result<RunningRelay, Failure> {
+        let store = Arc::new(store);
+        match Self::assemble(Arc::clone(&store), config, directory, clock) {
+            Ok(relay) => Ok(relay),
+            Err(failure) => {
+                // What kept the relay from starting is what the person must hear of.
+                let _ = store.close().await;
+                Err(failure)
+            }
+        }
+    }
+
+    fn assemble(
+        store: Arc<AnyStore>,
         mut config: Config,
         directory: &Path,
         clock: Clock,
@@ -75,7 +92,6 @@ impl Relay {
         if config.port == 0 {
             config.port = addr.port();
         }
-        let store = Arc::new(store);
         let identity = Identity::open(directory, &config, clock.now())
             .map(Arc::new)
             .map_err(|error| identity_failure(&error))?;
