@@ -64,6 +64,7 @@ pub struct Connection {
     connection: quinn::Connection,
     relay: RelayId,
     descriptor: Descriptor,
+    signed: Vec<u8>,
 }
 
 impl Connection {
@@ -100,11 +101,12 @@ impl Connection {
             .map_err(|_| DialError::Network)?;
         let connected = tokio::time::timeout(CONNECT, connecting).await;
         match (connected, verifier.verdict()) {
-            (Ok(Ok(connection)), Some(Ok(descriptor))) => Ok(Self {
+            (Ok(Ok(connection)), Some(Ok((descriptor, signed)))) => Ok(Self {
                 endpoint,
                 connection,
                 relay,
                 descriptor,
+                signed,
             }),
             (_, Some(Err(error))) => Err(error),
             _ => Err(DialError::Network),
@@ -114,6 +116,11 @@ impl Connection {
     /// What the relay says of itself, checked.
     pub const fn descriptor(&self) -> &Descriptor {
         &self.descriptor
+    }
+
+    /// The same with the relay's signature, as a roster carries it.
+    pub fn signed_descriptor(&self) -> &[u8] {
+        &self.signed
     }
 
     /// Opens a link under this static key.
@@ -213,13 +220,16 @@ fn transport() -> Option<TransportConfig> {
     Some(transport)
 }
 
+/// What was found in a relay's certificate: its descriptor, checked, and as signed.
+type Verdict = Result<(Descriptor, Vec<u8>), DialError>;
+
 /// Checks a relay's certificate: not its names, dates or authorities, but its descriptor (spec §6.1).
 #[derive(Debug)]
 struct RelayVerifier {
     relay: RelayId,
     now: Timestamp,
     provider: CryptoProvider,
-    verdict: Mutex<Option<Result<Descriptor, DialError>>>,
+    verdict: Mutex<Option<Verdict>>,
 }
 
 impl RelayVerifier {
@@ -232,11 +242,11 @@ impl RelayVerifier {
         }
     }
 
-    fn verdict(&self) -> Option<Result<Descriptor, DialError>> {
+    fn verdict(&self) -> Option<Verdict> {
         self.verdict.lock().ok()?.take()
     }
 
-    fn check(&self, certificate: &CertificateDer<'_>) -> Result<Descriptor, DialError> {
+    fn check(&self, certificate: &CertificateDer<'_>) -> Verdict {
         let (rest, certificate) =
             X509Certificate::from_der(certificate).map_err(|_| DialError::Key)?;
         let mut found = certificate
@@ -258,7 +268,7 @@ impl RelayVerifier {
         if sha256(&[certificate.public_key().raw]) != *descriptor.tls_pin() {
             return Err(DialError::Key);
         }
-        Ok(descriptor)
+        Ok((descriptor, signed.encode()))
     }
 }
 

@@ -33,7 +33,9 @@ pub fn note(text: &str) {
 
 /// A failure, on standard error.
 pub fn error(failure: &Failure) {
-    let _ = writeln!(std::io::stderr(), "{failure}");
+    for line in failure.to_string().lines() {
+        let _ = writeln!(std::io::stderr(), "{}", wrap(line, "  "));
+    }
 }
 
 /// Text from outside, on standard output, quoted.

@@ -63,4 +63,19 @@ mod tests {
             assert_eq!(decode::<Item>(other), Err(Malformed), "{other:02x?}");
         }
     }
+
+    #[test]
+    fn a_deep_or_endless_item_is_refused_without_recursion() {
+        for byte in [0x81, 0x9f, 0xa1, 0xbf, 0xc1, 0xd8] {
+            let mut bytes = vec![0xa1, 7];
+            bytes.extend(vec![byte; 100_000]);
+            assert_eq!(decode::<Item>(&bytes), Err(Malformed));
+        }
+        for kind in [0x5b, 0x7b, 0x9b, 0xbb] {
+            let mut bytes = vec![0xa1, 7, kind];
+            bytes.extend([0xff; 8]);
+            assert_eq!(decode::<Item>(&bytes), Err(Malformed));
+            assert_eq!(decode::<Item>(&bytes[2..]), Err(Malformed));
+        }
+    }
 }

@@ -275,7 +275,29 @@ mod tests {
             (format!("{address}@{id},host:0"), ContactError::Place(1)),
             (format!("{address}@{id},host:+1"), ContactError::Place(1)),
             (format!("{address}@{id},host:0443"), ContactError::Place(1)),
-            (format!("{address}@{id},host:70000"), ContactError::Place(1)),
+            (format!("{address}@{id},host:65536"), ContactError::Place(1)),
+            (format!("{address}@{id},host:"), ContactError::Place(1)),
+            (format!("{address}@{id},:443"), ContactError::Place(1)),
+            (format!("{address}@{id},[::1]"), ContactError::Place(1)),
+            (format!("{address}@{id}"), ContactError::Place(1)),
+            (
+                format!("{address}@{id},host:1/{id},host:1/{id},host:1"),
+                ContactError::Place(1),
+            ),
+            (
+                format!("{address}@{id},host:1/{id}q,host:1"),
+                ContactError::Relay {
+                    number: 1,
+                    error: NameError::Checksum("relay"),
+                },
+            ),
+            (
+                format!("{address}@{id},host:1@{address},host:1"),
+                ContactError::Relay {
+                    number: 2,
+                    error: NameError::WrongKind("relay"),
+                },
+            ),
             (format!("{address}@{id},ho_st:1"), ContactError::Place(1)),
             (format!("{address}@{id},[::g]:1"), ContactError::Place(1)),
             (
@@ -285,6 +307,24 @@ mod tests {
         ] {
             assert_eq!(wrong.parse::<Contact>(), Err(expected), "{wrong}");
         }
+    }
+
+    #[test]
+    fn eight_ways_are_read_and_mixed_case_is_not() {
+        let id = RelayId::from_bytes([1; 32]).to_string();
+        let address = contact().address().to_string();
+        let eight = format!("{address}{}", format!("@{id},host:1").repeat(8));
+        assert_eq!(eight.parse::<Contact>().unwrap().ways().len(), 8);
+        let shouted = format!("{}@{},host:1", address.to_uppercase(), id.to_uppercase());
+        assert_eq!(
+            shouted.parse::<Contact>().unwrap().address().to_string(),
+            address
+        );
+        let mixed = format!("V{}@{id},host:1", &address[1..]);
+        assert_eq!(
+            mixed.parse::<Contact>(),
+            Err(ContactError::Address(NameError::Checksum("valise")))
+        );
     }
 
     #[test]
@@ -303,7 +343,12 @@ mod tests {
             "::1",
             "a/b",
             "é",
-            &"a.".repeat(200),
+            "[::1",
+            "[1.2.3.4]",
+            "[fe80::1%eth0]",
+            "a b",
+            &"a".repeat(64),
+            &"a.".repeat(127),
         ] {
             assert!(!is_host(host), "{host}");
         }

@@ -1,6 +1,6 @@
 //! What a relay says of itself, signed (spec §6).
 
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Decoder, Encode};
 use thiserror::Error;
 
 use crate::cbor::{self, Malformed};
@@ -114,6 +114,9 @@ pub enum DescriptorError {
         /// When it ran out.
         since: Timestamp,
     },
+    /// It runs out before it begins.
+    #[error("the relay descriptor runs out before it was issued")]
+    Backwards,
     /// Its dates are further apart than 90 days.
     #[error("the relay descriptor claims to hold for more than 90 days")]
     TooLongLived,
@@ -125,19 +128,21 @@ impl From<Malformed> for DescriptorError {
     }
 }
 
-/// Only the version: readable however a later version shapes the rest.
-#[derive(Decode)]
-#[cbor(map)]
-struct Peek {
-    #[n(1)]
-    version: u64,
+/// Only the version, key 1: readable however a later version shapes what follows it.
+fn version(descriptor: &[u8]) -> Result<u64, minicbor::decode::Error> {
+    let mut d = Decoder::new(descriptor);
+    d.map()?;
+    while d.u64()? != 1 {
+        d.skip()?;
+    }
+    d.u64()
 }
 
 impl Descriptor {
     /// Signs what a relay says of itself, good from `now` for `life` seconds (at most 90 days).
     ///
     /// # Errors
-    /// [`DescriptorError::Malformed`] when a field is over its limit.
+    /// [`DescriptorError::Malformed`] when a field is over its limit, [`DescriptorError::Backwards`] for a life of 0.
     pub fn sign(
         fields: DescriptorFields,
         identity: &SigningKey,
@@ -161,6 +166,7 @@ impl Descriptor {
             not_after: now.plus(life.min(ROSTER_LIFE)),
         };
         descriptor.check_fields()?;
+        descriptor.check_life()?;
         let descriptor = cbor::encode(&descriptor);
         let signature = identity.sign(LABEL, &descriptor);
         let signed = SignedDescriptor {
@@ -186,6 +192,17 @@ impl Descriptor {
             Ok(())
         } else {
             Err(DescriptorError::Malformed)
+        }
+    }
+
+    /// How its dates lie to each other, whenever that is looked at.
+    fn check_life(&self) -> Result<(), DescriptorError> {
+        if self.not_after <= self.issued {
+            Err(DescriptorError::Backwards)
+        } else if self.not_after.since(self.issued) > ROSTER_LIFE {
+            Err(DescriptorError::TooLongLived)
+        } else {
+            Ok(())
         }
     }
 
@@ -300,10 +317,9 @@ impl SignedDescriptor {
     /// # Errors
     /// [`DescriptorError`], but for the dates and the relay.
     pub fn verify_undated(&self) -> Result<Descriptor, DescriptorError> {
-        let peek: Peek =
-            minicbor::decode(&self.descriptor).map_err(|_| DescriptorError::Malformed)?;
-        if peek.version != VERSION {
-            return Err(DescriptorError::UnknownVersion(peek.version));
+        let version = version(&self.descriptor).map_err(|_| DescriptorError::Malformed)?;
+        if version != VERSION {
+            return Err(DescriptorError::UnknownVersion(version));
         }
         let descriptor: Descriptor = cbor::decode(&self.descriptor)?;
         descriptor.check_fields()?;
@@ -311,9 +327,7 @@ impl SignedDescriptor {
             .identity
             .verify(LABEL, &self.descriptor, &self.signature)
             .map_err(|_| DescriptorError::BadSignature)?;
-        if descriptor.not_after.since(descriptor.issued) > ROSTER_LIFE {
-            return Err(DescriptorError::TooLongLived);
-        }
+        descriptor.check_life()?;
         Ok(descriptor)
     }
 }
@@ -424,10 +438,88 @@ mod tests {
             resigned(|d| d.operator = "x".repeat(201)),
             Err(DescriptorError::Malformed)
         );
+        for retention_days in [(5, 4), (0, 4), (5, 367)] {
+            assert_eq!(
+                resigned(|d| d.retention_days = retention_days),
+                Err(DescriptorError::Malformed)
+            );
+        }
         assert_eq!(
-            resigned(|d| d.retention_days = (5, 4)),
+            resigned(|d| d.jurisdiction = "x".repeat(65)),
             Err(DescriptorError::Malformed)
         );
+        assert_eq!(
+            resigned(|d| d.reaches = vec![RelayId::from_bytes([4; 32]); 33]),
+            Err(DescriptorError::Malformed)
+        );
+        assert_eq!(resigned(|d| d.port = 0), Err(DescriptorError::Malformed));
+    }
+
+    #[test]
+    fn dates_that_run_backwards_are_refused_although_now_lies_between_tolerance_and_end() {
+        let backwards = |d: &mut Descriptor| {
+            d.issued = NOW.plus(1_800);
+            d.not_after = NOW.plus(600);
+        };
+        assert_eq!(resigned(backwards), Err(DescriptorError::Backwards));
+        assert_eq!(
+            resigned(|d| d.not_after = d.issued),
+            Err(DescriptorError::Backwards)
+        );
+        assert_eq!(
+            Descriptor::sign(fields(), &identity(), 0, NOW).err(),
+            Some(DescriptorError::Backwards)
+        );
+    }
+
+    #[test]
+    fn a_later_version_of_another_shape_is_told_as_such() {
+        // { 0: "x", 1: 77, "y": [] }
+        let descriptor = vec![0xa3, 0, 0x61, b'x', 1, 0x18, 77, 0x61, b'y', 0x80];
+        let signed = SignedDescriptor {
+            signature: identity().sign(LABEL, &descriptor),
+            descriptor,
+        };
+        assert_eq!(
+            signed.verify(id(), NOW),
+            Err(DescriptorError::UnknownVersion(77))
+        );
+    }
+
+    #[test]
+    fn a_descriptor_of_all_limits_fits() {
+        let mut full = fields();
+        full.next_static_key = Some(DhPublic::from_bytes([5; 32]));
+        full.host = vec!["a".repeat(62); 4].join(".");
+        full.operator = "x".repeat(200);
+        full.jurisdiction = "x".repeat(64);
+        full.reaches = vec![RelayId::from_bytes([4; 32]); 32];
+        assert!(Descriptor::sign(full, &identity(), ROSTER_LIFE, NOW).is_ok());
+    }
+
+    #[test]
+    fn no_altered_bit_survives_verification() {
+        let good = signed().encode();
+        for at in 0..good.len() {
+            for bit in 0..8 {
+                let mut bytes = good.clone();
+                bytes[at] ^= 1 << bit;
+                let read = SignedDescriptor::decode(&bytes).and_then(|d| d.verify(id(), NOW));
+                assert!(read.is_err(), "byte {at}, bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_after_it_or_an_empty_map_are_no_descriptor() {
+        let mut longer = signed().encode();
+        longer.push(0);
+        for bytes in [&longer[..], &[0xa0], &[]] {
+            assert_eq!(
+                SignedDescriptor::decode(bytes).err(),
+                Some(DescriptorError::Malformed)
+            );
+        }
     }
 
     #[test]

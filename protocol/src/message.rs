@@ -855,3 +855,6 @@ mod tests {
         assert!(!shown.contains("SECRET"), "{shown}");
     }
 }
+
+#[cfg(test)]
+mod refusals;

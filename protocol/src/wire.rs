@@ -948,3 +948,6 @@ mod tests {
         assert_eq!(Answer::decode(RequestKind::Card, &plain), Err(Malformed));
     }
 }
+
+#[cfg(test)]
+mod refusals;

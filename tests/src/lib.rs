@@ -1,1 +1,5 @@
-//! Valise.
+//! What whole-behaviour tests and the tour share: running the real programs, as their people would.
+
+pub mod cast;
+pub mod program;
+pub mod stage;

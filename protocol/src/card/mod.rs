@@ -468,3 +468,5 @@ impl VerifiedCard {
 
 #[cfg(test)]
 pub(crate) mod tests;
+#[cfg(test)]
+mod refusals;

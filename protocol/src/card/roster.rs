@@ -85,7 +85,7 @@ impl Roster {
         let relays = self.relays.iter().map(|relay| relay.0.clone()).collect();
         Self::new(
             self.address,
-            self.epoch + 1,
+            self.epoch.checked_add(1).ok_or(CardError::Malformed)?,
             devices,
             relays,
             self.profile.clone(),

@@ -225,6 +225,7 @@ impl<'a> Batch<'a> {
         for (segment, first, slots) in heads.values() {
             segment.write_slots(*first, slots)?;
             segment.sync(&*self.shared.disk)?;
+            segment.forget(*first, (slots.len() / SLOT) as u32);
         }
         Ok(())
     }

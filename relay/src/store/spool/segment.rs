@@ -11,11 +11,12 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rustix::fs::{FallocateFlags, fallocate};
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use valise_protocol::limits::ENVELOPE;
 
 use super::disk::Disk;
@@ -152,6 +153,13 @@ impl Segment {
     /// Makes slots and extents durable.
     pub fn sync(&self, disk: &dyn Disk) -> io::Result<()> {
         disk.sync(&self.file)
+    }
+
+    /// Lets the kernel forget the cached bytes of extents that were synced: they are read back days later if ever, and a cache
+    /// that grows with the store costs more in fresh pages than it saves. Failing to is no error.
+    pub fn forget(&self, first: u32, count: u32) {
+        let bytes = NonZeroU64::new(u64::from(count) * EXTENT as u64);
+        let _ = fadvise(&self.file, self.extent(first), bytes, Advice::DontNeed);
     }
 
     /// Bytes that the file takes on the disk.

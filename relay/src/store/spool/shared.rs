@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
 use valise_protocol::id::Address;
@@ -29,8 +29,8 @@ pub(super) struct Shared {
     segments: RwLock<BTreeMap<u32, Arc<Segment>>>,
     served: RwLock<BTreeMap<Address, Served>>,
     failure: watch::Sender<Option<String>>,
-    /// Holds the lock on the directory.
-    _lock: File,
+    /// Holds the lock on the directory while anything may still write to it.
+    lock: Mutex<Option<File>>,
 }
 
 /// Totals, written by the writer only (`damaged` by readers as well).
@@ -90,7 +90,7 @@ impl Shared {
             segments: RwLock::default(),
             served: RwLock::default(),
             failure: watch::Sender::new(None),
-            _lock: lock,
+            lock: Mutex::new(Some(lock)),
         }
     }
 
@@ -155,6 +155,14 @@ impl Shared {
         if first {
             tracing::error!(reason, "the store has failed and is closed");
         }
+    }
+
+    /// Gives the directory free, for another process. Nothing may be written afterwards.
+    pub fn unlock(&self) {
+        self.lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
     }
 
     /// Whether [`Self::fail`] was called.

@@ -131,7 +131,10 @@ mod tests {
         let path = dir.path().join("twin");
         write(&SystemDisk, &path, *b"testtest", b"payload").unwrap();
         let bytes = fs::read(&path).unwrap();
-        for at in (0..bytes.len()).step_by(3).chain(0..64).chain(4_096..4_160) {
+        for at in (0..64)
+            .chain(4_096..4_160)
+            .chain((0..bytes.len()).step_by(97))
+        {
             let mut flipped = bytes.clone();
             flipped[at] ^= 0x10;
             fs::write(&path, flipped).unwrap();
@@ -147,7 +150,7 @@ mod tests {
         let path = dir.path().join("twin");
         write(&SystemDisk, &path, *b"testtest", b"payload").unwrap();
         let bytes = fs::read(&path).unwrap();
-        for length in (0..bytes.len()).step_by(7) {
+        for length in (0..bytes.len()).step_by(61) {
             fs::write(&path, &bytes[..length]).unwrap();
             if let Ok(twin) = read(&path, *b"testtest") {
                 assert!(twin.damaged);

@@ -76,6 +76,7 @@ impl Writer {
             Ok(Err(error)) => self.shared.fail(&error.to_string()),
             Err(_) => self.shared.fail("the writer panicked"),
         }
+        self.shared.unlock();
         // What still waits is dropped, which its askers read as closed.
         inbound.close();
         while inbound.try_recv().is_ok() {}
@@ -96,6 +97,7 @@ impl Writer {
         }
         self.wipe()?;
         self.shared.save_keys()?;
+        self.shared.unlock();
         for reply in self.closing.drain(..) {
             let _ = reply.send(());
         }

@@ -1,0 +1,322 @@
+//! Running `valise` and `valise-relay` as processes of their own.
+//!
+//! One executable holds both, and behaves as the one by whose name it is called: so a test needs nothing that was not built for it, and
+//! runs the same code paths as the two binaries.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
+
+/// The program's name as a person types it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// The program of defenders and staff.
+    Valise,
+    /// The relay.
+    Relay,
+}
+
+impl Program {
+    /// As typed.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Valise => "valise",
+            Self::Relay => "valise-relay",
+        }
+    }
+}
+
+/// Behaves as the program by whose name this process was started; `None` where it was started under its own.
+pub fn as_called() -> Option<ExitCode> {
+    let called = PathBuf::from(std::env::args_os().next()?);
+    match called.file_name().and_then(OsStr::to_str)? {
+        "valise" => Some(valise_client::cli::main()),
+        "valise-relay" => Some(valise_relay::cli::main()),
+        _ => None,
+    }
+}
+
+/// A command that is being put together.
+pub struct Invocation {
+    executable: PathBuf,
+    program: Program,
+    typed: Vec<OsString>,
+    hidden: Vec<OsString>,
+    home: Option<PathBuf>,
+    directory: Option<PathBuf>,
+    stdin: Option<Vec<u8>>,
+    secrets: Vec<(String, String)>,
+    receives: Option<String>,
+}
+
+/// What a command did.
+pub struct Done {
+    /// How it ended.
+    pub status: ExitStatus,
+    /// What it printed as result.
+    pub stdout: String,
+    /// What it said about it.
+    pub stderr: String,
+    /// The line that it wrote to the descriptor asked for.
+    pub received: Option<String>,
+}
+
+impl Done {
+    /// The output, after checking that it succeeded.
+    ///
+    /// # Panics
+    /// If it failed, with what it printed.
+    pub fn succeeded(self) -> Self {
+        assert!(
+            self.status.success(),
+            "{}\n{}{}",
+            self.status,
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+
+    /// The output, after checking that it failed.
+    ///
+    /// # Panics
+    /// If it succeeded.
+    pub fn failed(self) -> Self {
+        assert!(
+            !self.status.success(),
+            "it should have failed:\n{}{}",
+            self.stdout,
+            self.stderr
+        );
+        self
+    }
+}
+
+impl Invocation {
+    /// `program`, by the executable that holds both.
+    pub fn new(executable: &Path, program: Program) -> Self {
+        Self {
+            executable: executable.to_owned(),
+            program,
+            typed: Vec::new(),
+            hidden: Vec::new(),
+            home: None,
+            directory: None,
+            stdin: None,
+            secrets: Vec::new(),
+            receives: None,
+        }
+    }
+
+    /// With arguments as a person types them.
+    #[must_use]
+    pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.typed
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// With arguments that a person would not need, because they would answer at the terminal.
+    #[must_use]
+    pub fn quietly<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.hidden
+            .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// With a vault in this directory.
+    #[must_use]
+    pub fn home(mut self, home: &Path) -> Self {
+        self.home = Some(home.to_owned());
+        self
+    }
+
+    /// In this working directory.
+    #[must_use]
+    pub fn within(mut self, directory: &Path) -> Self {
+        self.directory = Some(directory.to_owned());
+        self
+    }
+
+    /// With this on standard input.
+    #[must_use]
+    pub fn stdin(mut self, text: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(text.into());
+        self
+    }
+
+    /// With a secret on a descriptor, named by this option.
+    #[must_use]
+    pub fn secret(mut self, option: &str, secret: &str) -> Self {
+        self.secrets.push((option.to_owned(), secret.to_owned()));
+        self
+    }
+
+    /// With a descriptor to write a line to, named by this option.
+    #[must_use]
+    pub fn receiving(mut self, option: &str) -> Self {
+        self.receives = Some(option.to_owned());
+        self
+    }
+
+    /// The command as a person would type it.
+    pub fn as_typed(&self) -> String {
+        let mut line = self.program.name().to_owned();
+        for arg in &self.typed {
+            let arg = arg.to_string_lossy();
+            let plain = arg
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_./:@,=".contains(c));
+            line.push(' ');
+            line.push_str(&if plain && !arg.is_empty() {
+                arg.into_owned()
+            } else {
+                format!("\"{arg}\"")
+            });
+        }
+        line
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Panics
+    /// When the system cannot start processes or make pipes.
+    pub fn run(self) -> Done {
+        let stdin = self.stdin.clone();
+        let (mut command, keep, received) = self.command();
+        command.stdin(if stdin.is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        });
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        drop(keep);
+        if let (Some(text), Some(mut pipe)) = (stdin, child.stdin.take()) {
+            // A program that refuses early may not read it all.
+            let _ = pipe.write_all(&text);
+        }
+        let output = child.wait_with_output().expect("the program was started");
+        Done {
+            status: output.status,
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            received: received.map(read_line),
+        }
+    }
+
+    /// Starts it and leaves it running.
+    ///
+    /// # Panics
+    /// When the system cannot start processes.
+    pub fn start(self) -> Running {
+        let (mut command, keep, _) = self.command();
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        drop(keep);
+        Running(child.expect("the program starts"))
+    }
+
+    /// The command, the descriptors to keep until it is started, and the one to read from.
+    fn command(self) -> (Command, Vec<OwnedFd>, Option<OwnedFd>) {
+        let mut command = Command::new(&self.executable);
+        command
+            .arg0(self.program.name())
+            .args(&self.typed)
+            .args(&self.hidden);
+        command.env_remove("VALISE_HOME").env("TERM", "dumb");
+        if let Some(home) = &self.home {
+            command.env("VALISE_HOME", home);
+        }
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        let mut keep = Vec::new();
+        for (option, secret) in &self.secrets {
+            let (reader, writer) = pipe();
+            File::from(writer)
+                .write_all(format!("{secret}\n").as_bytes())
+                .expect("a secret fits a pipe");
+            inherit(&reader);
+            command.arg(option).arg(reader.as_raw_fd().to_string());
+            keep.push(reader);
+        }
+        let received = self.receives.as_ref().map(|option| {
+            let (reader, writer) = pipe();
+            inherit(&writer);
+            command.arg(option).arg(writer.as_raw_fd().to_string());
+            keep.push(writer);
+            reader
+        });
+        (command, keep, received)
+    }
+}
+
+fn pipe() -> (OwnedFd, OwnedFd) {
+    rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("the system has pipes")
+}
+
+/// Lets a descriptor through to the next process that is started.
+fn inherit(fd: &OwnedFd) {
+    rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty()).expect("the descriptor is open");
+}
+
+fn read_line(fd: OwnedFd) -> String {
+    let mut line = String::new();
+    // Nothing may have been written if the program failed.
+    let _ = BufReader::new(File::from(fd)).read_line(&mut line);
+    line.trim_end().to_owned()
+}
+
+/// A program that goes on until it is told to stop. Dropping it ends it.
+pub struct Running(Child);
+
+impl Running {
+    /// Reads its standard output up to the line that contains this text; gives that line, or `None` if it ended before.
+    pub fn wait_for(&mut self, text: &str) -> Option<String> {
+        let mut lines = BufReader::new(self.0.stdout.as_mut()?).lines();
+        lines.find_map(|line| line.ok().filter(|line| line.contains(text)))
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Asks it to stop and waits for its end; gives its status and what it wrote to standard error.
+    ///
+    /// # Panics
+    /// When the process is not ours any more.
+    pub fn stop(mut self) -> (ExitStatus, String) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let status = self.0.wait().expect("it was started by us");
+        let mut said = String::new();
+        if let Some(mut stderr) = self.0.stderr.take() {
+            let _ = stderr.read_to_string(&mut said);
+        }
+        (status, said)
+    }
+
+    /// Ends it as a crash would.
+    pub fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
