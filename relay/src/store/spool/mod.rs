@@ -232,7 +232,8 @@ impl Spool {
 impl Store for Spool {
     async fn deposit(&self, deposit: Deposit) -> Result<Deposited, StoreError> {
         // Hashing and encrypting 64 KiB takes about 100 µs: here it runs on as many cores as there are depositors.
-        let incoming = Incoming::seal(&self.shared, deposit, &mut system_rng());
+        let seal = || Incoming::seal(&self.shared, deposit, &mut system_rng());
+        let incoming = self.shared.while_sealing(seal);
         self.ask(|reply| Command::Deposit(incoming, reply)).await?
     }
 

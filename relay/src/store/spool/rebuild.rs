@@ -41,8 +41,13 @@ impl<'a> Rebuild<'a> {
         for (at, segment) in segments.iter().enumerate() {
             end = self.read(segment, at + 1 == segments.len())?;
         }
-        self.place_cards();
-        self.drop_unserved()?;
+        // Where anything is damaged, it may be the very record that allows an inbox: then card and mail wait for the operator
+        // to allow the inbox again.
+        let whole = self.shared.counts.usage().damaged == 0;
+        self.place_cards(whole);
+        if whole {
+            self.drop_unserved()?;
+        }
         let wipes = std::mem::take(&mut self.wipes);
         apply(self.shared, wipes)?;
         for segment in &segments {
@@ -134,14 +139,15 @@ impl<'a> Rebuild<'a> {
         Ok(())
     }
 
-    /// Gives each inbox its newest card.
-    fn place_cards(&mut self) {
+    /// Gives each inbox its newest card; wipes the older ones, and those of inboxes that were removed.
+    fn place_cards(&mut self, whole: bool) {
         self.cards.sort_by_key(|(_, card)| card.sequence);
         for (address, card) in self.cards.drain(..) {
             let mut served = self.shared.served_mut();
             let stale = match served.get_mut(&address) {
                 Some(served) => served.card.replace(card),
-                None => Some(card),
+                None if whole => Some(card),
+                None => self.shared.orphans().insert(address, card),
             };
             if let Some(stale) = stale {
                 self.wipes.insert(stale.place, None);

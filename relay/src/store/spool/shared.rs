@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
 use valise_protocol::id::Address;
@@ -13,7 +13,7 @@ use super::index::{Index, io_error};
 use super::keys::{Keys, Mark};
 use super::record::MailKind;
 use super::segment::{Place, Segment};
-use super::served::Served;
+use super::served::{Card, Served};
 use super::{OpenError, SpoolConfig};
 use crate::store::arrival::Bells;
 use crate::store::{Mailbox, StoreError, Usage};
@@ -25,9 +25,13 @@ pub(super) struct Shared {
     pub index: Index,
     pub bells: Bells,
     pub counts: Counts,
+    /// Deposits that are being encrypted at this moment.
+    sealing: AtomicU32,
     keys: RwLock<Keys>,
     segments: RwLock<BTreeMap<u32, Arc<Segment>>>,
     served: RwLock<BTreeMap<Address, Served>>,
+    /// Cards whose inbox is not served because a record was damaged.
+    orphans: Mutex<BTreeMap<Address, Card>>,
     failure: watch::Sender<Option<String>>,
     /// Holds the lock on the directory while anything may still write to it.
     lock: Mutex<Option<File>>,
@@ -86,9 +90,11 @@ impl Shared {
             index,
             bells: Bells::new(),
             counts: Counts::default(),
+            sealing: AtomicU32::new(0),
             keys: RwLock::new(keys),
             segments: RwLock::default(),
             served: RwLock::default(),
+            orphans: Mutex::default(),
             failure: watch::Sender::new(None),
             lock: Mutex::new(Some(lock)),
         }
@@ -124,6 +130,10 @@ impl Shared {
         self.served.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub fn orphans(&self) -> MutexGuard<'_, BTreeMap<Address, Card>> {
+        self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether the inbox with this mark is served.
     pub fn serves(&self, mark: &Mark) -> bool {
         self.served().values().any(|served| served.mark == *mark)
@@ -155,6 +165,19 @@ impl Shared {
         if first {
             tracing::error!(reason, "the store has failed and is closed");
         }
+    }
+
+    /// Runs `seal`, during which the writer knows that a deposit is about to come.
+    pub fn while_sealing<T>(&self, seal: impl FnOnce() -> T) -> T {
+        self.sealing.fetch_add(1, Ordering::Relaxed);
+        let sealed = seal();
+        self.sealing.fetch_sub(1, Ordering::Relaxed);
+        sealed
+    }
+
+    /// Whether a deposit is about to come.
+    pub fn sealing(&self) -> bool {
+        self.sealing.load(Ordering::Relaxed) > 0
     }
 
     /// Gives the directory free, for another process. Nothing may be written afterwards.

@@ -4,6 +4,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use valise_protocol::id::Address;
@@ -125,6 +126,7 @@ impl Writer {
         // The commands of one batch are concurrent: none was answered when the last was given. Any order is right.
         let (mut deposits, mut removals, mut others) = (Vec::new(), Vec::new(), Vec::new());
         let mut next = Some(first);
+        let started = Instant::now();
         while let Some(command) = next {
             match command {
                 Command::Deposit(incoming, reply) => deposits.push((incoming, reply)),
@@ -133,6 +135,10 @@ impl Writer {
             }
             let full = deposits.len() + removals.len() + others.len() >= BATCH;
             next = if full { None } else { inbound.try_recv().ok() };
+            while next.is_none() && !full && self.shared.sealing() && started.elapsed() < LINGER {
+                std::thread::sleep(LINGER / 40);
+                next = inbound.try_recv().ok();
+            }
         }
         if !deposits.is_empty() {
             self.deposit(deposits)?;
@@ -220,14 +226,10 @@ impl Writer {
             return Ok(Err(StoreError::StoreFull));
         };
         let mark = self.shared.keys().mailbox(Mailbox::Inbox(address.inbox()));
-        self.shared.served_mut().insert(
-            address,
-            Served {
-                mark,
-                place,
-                card: None,
-            },
-        );
+        let card = self.shared.orphans().remove(&address);
+        self.shared
+            .served_mut()
+            .insert(address, Served { mark, place, card });
         Ok(Ok(()))
     }
 
@@ -339,8 +341,11 @@ impl Writer {
             open::discard(&shared, &segment)?;
             return Err(error);
         }
-        self.active = Some(Active { segment, next: 0 });
-        Ok(())
+        let before = self.active.replace(Active { segment, next: 0 });
+        match before {
+            Some(before) if before.segment.live() == 0 => self.delete(&before.segment),
+            _ => Ok(()),
+        }
     }
 
     fn wipe(&mut self) -> io::Result<()> {
@@ -362,13 +367,18 @@ impl Writer {
                 .segment(place)
                 .filter(|segment| segment.live() == 0);
             if let (false, Some(dead)) = (active, dead) {
-                // First the list, then the file: in the other order a crash would look like a loss.
-                self.shared.segments_mut().remove(&dead.number);
-                self.shared.save_manifest()?;
-                open::discard(&self.shared, &dead)?;
+                self.delete(&dead)?;
             }
         }
         Ok(())
+    }
+
+    /// Deletes a segment in which nothing lives.
+    fn delete(&self, dead: &Segment) -> io::Result<()> {
+        // First the list, then the file: in the other order a crash would look like a loss.
+        self.shared.segments_mut().remove(&dead.number);
+        self.shared.save_manifest()?;
+        open::discard(&self.shared, dead)
     }
 }
 
@@ -378,4 +388,7 @@ fn answer<T>(reply: Reply<T>, outcome: Result<T, StoreError>) -> io::Result<()> 
 }
 
 /// The most commands that share one sync.
-pub(super) const BATCH: usize = 128;
+const BATCH: usize = 128;
+/// How long a batch waits for deposits that are being encrypted at this moment: about as long as a sync takes, which it saves.
+/// A depositor who is alone never waits.
+const LINGER: Duration = Duration::from_millis(2);
