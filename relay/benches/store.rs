@@ -165,7 +165,7 @@ fn deposit(number: u64) -> Deposit {
     withdraw[..8].copy_from_slice(&number.to_be_bytes());
     let name = match number {
         0 => SINGLE,
-        _ if number % 10 == 0 => CROWDED,
+        _ if number.is_multiple_of(10) => CROWDED,
         _ => 10 + number / 10,
     };
     Deposit {

@@ -5,7 +5,9 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use common::power::PowerDisk;
@@ -137,6 +139,66 @@ fn a_power_cut_loses_nothing_that_was_acknowledged() {
 #[test]
 fn without_the_sync_the_same_power_cuts_lose() {
     assert!(runtime().block_on(cut_while_working(true)) > 0);
+}
+
+/// What the killed process does: deposits until it is killed, and says of each that it was acknowledged.
+#[test]
+#[ignore = "run by the test below"]
+fn deposits_until_it_is_killed() {
+    let Some(dir) = std::env::var_os(VICTIM) else {
+        return;
+    };
+    let store = Arc::new(Spool::open(config(Path::new(&dir))).unwrap());
+    runtime().block_on(async {
+        let mut clients = tokio::task::JoinSet::new();
+        for client in 0..8u32 {
+            let store = store.clone();
+            clients.spawn(async move {
+                for number in (0..).map(|n| client * 1_000 + n) {
+                    store
+                        .deposit(deposit(holder(client as u8 + 1), number))
+                        .await
+                        .unwrap();
+                    println!("acknowledged {number}");
+                }
+            });
+        }
+        clients.join_all().await;
+    });
+}
+
+#[test]
+fn a_killed_process_has_kept_all_that_it_acknowledged() {
+    for round in 0..if long() { 40 } else { 3 } {
+        let dir = tempfile::tempdir().unwrap();
+        let mut victim = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "deposits_until_it_is_killed",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env(VICTIM, dir.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(victim.stdout.take().unwrap()).lines();
+        let mut journal = Journal::default();
+        let mut note = |line: String| {
+            let number = line
+                .split_once("acknowledged ")
+                .map(|(_, number)| number.parse::<u32>());
+            journal.stored.extend(number.into_iter().flatten());
+            journal.stored.len()
+        };
+        while note(lines.next().unwrap().unwrap()) < 20 + 9 * round {}
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+        lines.map_while(Result::ok).for_each(|line| {
+            note(line);
+        });
+        assert_eq!(runtime().block_on(lost(dir.path(), &journal, &journal)), 0);
+    }
 }
 
 #[test]
@@ -658,3 +720,6 @@ fn mail_of_an_inbox_that_was_half_removed_is_gone_after_a_restart() {
         assert_eq!(left, []);
     });
 }
+
+/// Names the directory of the process that is to be killed.
+const VICTIM: &str = "VALISE_TEST_VICTIM";
