@@ -698,6 +698,56 @@ fn a_full_disk_refuses_deposits_and_serves_on() {
     });
 }
 
+/// `mount -t tmpfs -o size=16m tmpfs DIR`, then `VALISE_SMALL_DISK=DIR cargo test -- --ignored really_full`.
+#[test]
+#[ignore = "needs a small file system"]
+fn a_really_full_disk_refuses_serves_and_recovers() {
+    runtime().block_on(async {
+        let small = PathBuf::from(std::env::var_os("VALISE_SMALL_DISK").unwrap());
+        let config = SpoolConfig {
+            ballast_bytes: 4 << 20,
+            ..config(&small.join("store"))
+        };
+        let store = Spool::open(config.clone()).unwrap();
+        let mut stored = Vec::new();
+        let refused = loop {
+            let number = stored.len() as u32;
+            match store.deposit(deposit(holder(1), number)).await {
+                Ok(_) => stored.push(number),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(refused, StoreError::StoreFull), "{refused}");
+        assert_eq!(waiting(&store, holder(1), Reader::Holder).await, stored);
+        let filler = small.join("filler");
+        let _ = fs::write(&filler, vec![1; 64 << 20]);
+        let gone: Vec<_> = stored.drain(..20).map(digest).collect();
+        store
+            .remove(holder(1), Reader::Holder, &gone)
+            .await
+            .unwrap();
+        let _ = fs::write(small.join("filler-2"), vec![1; 64 << 20]);
+        store.close().await.unwrap();
+        drop(store);
+        let config = SpoolConfig {
+            min_free_bytes: 1 << 20,
+            ..config
+        };
+        let store = Spool::open(config).unwrap();
+        assert_eq!(waiting(&store, holder(1), Reader::Holder).await, stored);
+        let refused = store.deposit(deposit(holder(1), 900)).await;
+        assert!(matches!(refused, Err(StoreError::StoreFull)));
+        store
+            .remove(holder(1), Reader::Holder, &[digest(stored[0])])
+            .await
+            .unwrap();
+        fs::remove_file(filler).unwrap();
+        fs::remove_file(small.join("filler-2")).unwrap();
+        store.deposit(deposit(holder(1), 900)).await.unwrap();
+        fs::remove_dir_all(small.join("store")).unwrap();
+    });
+}
+
 #[test]
 fn mail_of_an_inbox_that_was_half_removed_is_gone_after_a_restart() {
     runtime().block_on(async {

@@ -168,7 +168,7 @@ impl Spool {
     /// flash or a copy-on-write file system may hold, can be opened. Deposits go on meanwhile. Returns when the old key is gone.
     ///
     /// # Errors
-    /// [`StoreError::Closed`].
+    /// [`StoreError::StoreFull`] where there is no room for the key file; the old key then still exists. [`StoreError::Closed`].
     pub async fn rewrap(&self) -> Result<(), StoreError> {
         self.ask(Command::Rewrap).await?
     }
@@ -232,8 +232,7 @@ impl Spool {
 impl Store for Spool {
     async fn deposit(&self, deposit: Deposit) -> Result<Deposited, StoreError> {
         // Hashing and encrypting 64 KiB takes about 100 µs: here it runs on as many cores as there are depositors.
-        let seal = || Incoming::seal(&self.shared, deposit, &mut system_rng());
-        let incoming = self.shared.while_sealing(seal);
+        let incoming = Incoming::seal(&self.shared, deposit, &mut system_rng());
         self.ask(|reply| Command::Deposit(incoming, reply)).await?
     }
 

@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 use std::io;
 
+use super::disk::pass_if_full;
 use super::index::io_error;
 use super::keys::Mark;
 use super::record::{Body, Envelope, MailKind, Record};
 use super::removals::{Edits, apply};
-use super::segment::{Place, SLOT, Segment};
+use super::segment::{EXTENT, Place, SLOT, Segment};
 use super::served::{Card, Served};
 use super::shared::Shared;
 use super::writer::Active;
@@ -87,6 +88,7 @@ impl<'a> Rebuild<'a> {
                 None => self.damaged("a slot does not open"),
             }
         }
+        repunch(segment, slots, end)?;
         Ok(end)
     }
 
@@ -179,6 +181,21 @@ impl<'a> Rebuild<'a> {
     }
 }
 
+/// Gives back the extents of wiped slots that a crash or a full disk left in place.
+fn repunch(segment: &Segment, slots: &[[u8; SLOT]], end: u32) -> io::Result<()> {
+    let unused = segment.slots - end;
+    let due = u64::from(segment.live() + unused) * EXTENT as u64;
+    if segment.disk_bytes()? <= due + (slots.len() * SLOT) as u64 + SLACK {
+        return Ok(());
+    }
+    for (slot, bytes) in (0..end).zip(slots) {
+        if bytes.iter().all(|byte| *byte == 0) {
+            segment.punch(slot, 1).or_else(pass_if_full)?;
+        }
+    }
+    Ok(())
+}
+
 fn has_payload(segment: &Segment, record: &Record, slot: u32) -> io::Result<bool> {
     if record.seal.length == 0 {
         return Ok(true);
@@ -187,3 +204,6 @@ fn has_payload(segment: &Segment, record: &Record, slot: u32) -> io::Result<bool
     segment.read_extent(slot, &mut payload)?;
     Ok(record.seal.open(&mut payload).is_ok())
 }
+
+/// What a file system may take for itself beside the bytes of a segment.
+const SLACK: u64 = 32_768;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
@@ -25,8 +25,6 @@ pub(super) struct Shared {
     pub index: Index,
     pub bells: Bells,
     pub counts: Counts,
-    /// Deposits that are being encrypted at this moment.
-    sealing: AtomicU32,
     keys: RwLock<Keys>,
     segments: RwLock<BTreeMap<u32, Arc<Segment>>>,
     served: RwLock<BTreeMap<Address, Served>>,
@@ -90,7 +88,6 @@ impl Shared {
             index,
             bells: Bells::new(),
             counts: Counts::default(),
-            sealing: AtomicU32::new(0),
             keys: RwLock::new(keys),
             segments: RwLock::default(),
             served: RwLock::default(),
@@ -165,19 +162,6 @@ impl Shared {
         if first {
             tracing::error!(reason, "the store has failed and is closed");
         }
-    }
-
-    /// Runs `seal`, during which the writer knows that a deposit is about to come.
-    pub fn while_sealing<T>(&self, seal: impl FnOnce() -> T) -> T {
-        self.sealing.fetch_add(1, Ordering::Relaxed);
-        let sealed = seal();
-        self.sealing.fetch_sub(1, Ordering::Relaxed);
-        sealed
-    }
-
-    /// Whether a deposit is about to come.
-    pub fn sealing(&self) -> bool {
-        self.sealing.load(Ordering::Relaxed) > 0
     }
 
     /// Gives the directory free, for another process. Nothing may be written afterwards.

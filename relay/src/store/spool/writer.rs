@@ -4,7 +4,6 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 use valise_protocol::id::Address;
@@ -97,7 +96,7 @@ impl Writer {
             }
         }
         self.wipe()?;
-        self.shared.save_keys()?;
+        self.shared.save_keys().or_else(disk::pass_if_full)?;
         self.shared.unlock();
         for reply in self.closing.drain(..) {
             let _ = reply.send(());
@@ -126,7 +125,6 @@ impl Writer {
         // The commands of one batch are concurrent: none was answered when the last was given. Any order is right.
         let (mut deposits, mut removals, mut others) = (Vec::new(), Vec::new(), Vec::new());
         let mut next = Some(first);
-        let started = Instant::now();
         while let Some(command) = next {
             match command {
                 Command::Deposit(incoming, reply) => deposits.push((incoming, reply)),
@@ -135,10 +133,6 @@ impl Writer {
             }
             let full = deposits.len() + removals.len() + others.len() >= BATCH;
             next = if full { None } else { inbound.try_recv().ok() };
-            while next.is_none() && !full && self.shared.sealing() && started.elapsed() < LINGER {
-                std::thread::sleep(LINGER / 40);
-                next = inbound.try_recv().ok();
-            }
         }
         if !deposits.is_empty() {
             self.deposit(deposits)?;
@@ -338,14 +332,11 @@ impl Writer {
         shared.segments_mut().insert(number, segment.clone());
         if let Err(error) = shared.save_manifest() {
             shared.segments_mut().remove(&number);
-            open::discard(&shared, &segment)?;
+            open::discard(&shared, &segment).or_else(disk::pass_if_full)?;
             return Err(error);
         }
-        let before = self.active.replace(Active { segment, next: 0 });
-        match before {
-            Some(before) if before.segment.live() == 0 => self.delete(&before.segment),
-            _ => Ok(()),
-        }
+        self.active = Some(Active { segment, next: 0 });
+        self.reap()
     }
 
     fn wipe(&mut self) -> io::Result<()> {
@@ -355,30 +346,35 @@ impl Writer {
 
     /// Carries edits out and deletes the segments that they emptied.
     fn apply(&mut self, edits: Edits) -> io::Result<()> {
-        let touched: Vec<Place> = edits.keys().copied().collect();
         apply(&self.shared, edits)?;
-        for place in touched {
-            let active = self
-                .active
-                .as_ref()
-                .is_some_and(|a| a.segment.number == place.segment);
-            let dead = self
-                .shared
-                .segment(place)
-                .filter(|segment| segment.live() == 0);
-            if let (false, Some(dead)) = (active, dead) {
-                self.delete(&dead)?;
-            }
-        }
-        Ok(())
+        self.reap()
     }
 
-    /// Deletes a segment in which nothing lives.
-    fn delete(&self, dead: &Segment) -> io::Result<()> {
-        // First the list, then the file: in the other order a crash would look like a loss.
-        self.shared.segments_mut().remove(&dead.number);
-        self.shared.save_manifest()?;
-        open::discard(&self.shared, dead)
+    /// Deletes segments in which nothing lives.
+    fn reap(&self) -> io::Result<()> {
+        let active = self.active.as_ref().map(|active| active.segment.number);
+        let mut dead = Vec::new();
+        self.shared.segments_mut().retain(|number, segment| {
+            let keep = segment.live() > 0 || Some(*number) == active;
+            if !keep {
+                dead.push(segment.clone());
+            }
+            keep
+        });
+        if dead.is_empty() {
+            return Ok(());
+        }
+        // First the list, then the files: in the other order a crash would look like a loss.
+        let listed = self.shared.save_manifest();
+        if listed.is_ok() {
+            return dead
+                .iter()
+                .try_for_each(|segment| open::discard(&self.shared, segment));
+        }
+        // A list cannot be written on a full disk. They go when there is room; their extents were given back already.
+        let dead = dead.into_iter().map(|segment| (segment.number, segment));
+        self.shared.segments_mut().extend(dead);
+        listed.or_else(disk::pass_if_full)
     }
 }
 
@@ -389,6 +385,3 @@ fn answer<T>(reply: Reply<T>, outcome: Result<T, StoreError>) -> io::Result<()> 
 
 /// The most commands that share one sync.
 const BATCH: usize = 128;
-/// How long a batch waits for deposits that are being encrypted at this moment: about as long as a sync takes, which it saves.
-/// A depositor who is alone never waits.
-const LINGER: Duration = Duration::from_millis(2);
