@@ -705,7 +705,7 @@ fn a_really_full_disk_refuses_serves_and_recovers() {
     runtime().block_on(async {
         let small = PathBuf::from(std::env::var_os("VALISE_SMALL_DISK").unwrap());
         let config = SpoolConfig {
-            ballast_bytes: 4 << 20,
+            ballast_bytes: 1 << 20,
             ..config(&small.join("store"))
         };
         let store = Spool::open(config.clone()).unwrap();
@@ -730,15 +730,16 @@ fn a_really_full_disk_refuses_serves_and_recovers() {
         store.close().await.unwrap();
         drop(store);
         let config = SpoolConfig {
-            min_free_bytes: 1 << 20,
+            min_free_bytes: 3 << 20,
             ..config
         };
         let store = Spool::open(config).unwrap();
         assert_eq!(waiting(&store, holder(1), Reader::Holder).await, stored);
         let refused = store.deposit(deposit(holder(1), 900)).await;
         assert!(matches!(refused, Err(StoreError::StoreFull)));
+        let rest: Vec<_> = stored.drain(..).map(digest).collect();
         store
-            .remove(holder(1), Reader::Holder, &[digest(stored[0])])
+            .remove(holder(1), Reader::Holder, &rest)
             .await
             .unwrap();
         fs::remove_file(filler).unwrap();

@@ -68,7 +68,8 @@ pub struct SpoolConfig {
     pub slots: u32,
     /// Deposits are refused while the disk has fewer bytes free than this.
     pub min_free_bytes: u64,
-    /// Bytes set aside, and given up when the disk is full, so that the store still opens and its index can grow.
+    /// Bytes set aside, and given up when the disk is full, so that the store still opens and its index can grow. Fewer than
+    /// `min_free_bytes`, or deposits would take them.
     pub ballast_bytes: u64,
     /// Opens a store that is older than its witness remembers, or another one than it knows.
     pub accept_rollback: bool,
