@@ -140,7 +140,7 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Opens or creates a store, and rebuilds its index from the segments. Blocks: about a second for 100,000 envelopes.
+    /// Opens or creates a store, and rebuilds its index from the segments. Blocks: two to three seconds for 100,000 envelopes.
     ///
     /// # Errors
     /// [`OpenError`]. Damage to single records is no error: it is counted in [`Usage::damaged`].
