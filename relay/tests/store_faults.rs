@@ -1,7 +1,7 @@
 //! What the spool survives: power cuts, failing syncs, damaged, missing, old and foreign files, a full disk.
 #![allow(clippy::unwrap_used)]
 
-mod common;
+mod stores;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use common::power::PowerDisk;
-use common::*;
+use stores::power::PowerDisk;
+use stores::*;
 use valise_relay::store::{
     Cursor, Deposit, Deposited, OpenError, Reader, Spool, SpoolConfig, Store, StoreError, Target,
 };
