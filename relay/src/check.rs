@@ -7,10 +7,10 @@ use rustix::process::{Resource, getrlimit};
 use valise_protocol::time::Timestamp;
 
 use crate::config::Config;
+use crate::desk::identity_failure;
 use crate::failure::{Failure, Status};
 use crate::files;
 use crate::identity::Identity;
-use crate::operation::identity_failure;
 
 /// What a check found.
 #[derive(Debug, Default)]

@@ -1,31 +1,16 @@
 //! The relay's keys, and what it says of itself with them: the descriptor (spec §6) inside its certificate (spec §6.1).
 //!
-//! ```text
-//! identity.key   seed 32                                        Ed25519: signs descriptors, never changes
-//! current.keys   u64 made ‖ static 32 ‖ TLS key, PKCS #8        X25519 and ECDSA P-256: what links and TLS use now
-//! next.keys      the same                                       announced; accepted for links already
-//! ```
-//!
 //! The descriptor is not kept: it is signed anew at every start and every [`RENEWAL`], on the same keys, without a restart.
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rand_core::CryptoRng;
-use rcgen::{
-    CertificateParams, CustomExtension, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256,
-    PublicKeyData,
-};
-use rustls::crypto::aws_lc_rs::sign::any_ecdsa_type;
-use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use thiserror::Error;
 use valise_protocol::contact::RelayContact;
-use valise_protocol::descriptor::{CERTIFICATE_EXTENSION, Descriptor, DescriptorFields};
-use valise_protocol::hash::sha256;
+use valise_protocol::descriptor::{Descriptor, DescriptorFields};
 use valise_protocol::id::RelayId;
 use valise_protocol::key::{DhSecret, SigningKey};
 use valise_protocol::limits::{DAY, ROSTER_LIFE};
@@ -34,41 +19,12 @@ use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::files;
+use crate::keys::{CURRENT, IDENTITY, IdentityError, Keys, NEXT, certificate, missing, read};
 
 /// How old a descriptor may grow before it is signed anew, in seconds.
 pub const RENEWAL: u64 = 7 * DAY;
 /// How long a descriptor holds, in seconds: as long as it may.
 const VALID: u64 = ROSTER_LIFE;
-const IDENTITY: &str = "identity.key";
-const CURRENT: &str = "current.keys";
-const NEXT: &str = "next.keys";
-
-/// Why keys could not be made, read or used.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum IdentityError {
-    /// There are keys in this directory already.
-    #[error("there are keys in this directory already")]
-    Exists,
-    /// A key file cannot be read or written.
-    #[error("{0}: {1}")]
-    File(&'static str, #[source] io::Error),
-    /// A key file does not hold what it should.
-    #[error("{0} is damaged: it does not hold a key")]
-    Malformed(&'static str),
-    /// The TLS library does not take the key or the certificate.
-    #[error("the certificate cannot be made: {0}")]
-    Certificate(String),
-    /// The descriptor would be too long, or its host is not one.
-    #[error("the descriptor cannot be made: {0}")]
-    Descriptor(String),
-    /// There is no next key to switch to.
-    #[error("no next key has been announced")]
-    NoNext,
-    /// The next key was announced before.
-    #[error("a next key has been announced already")]
-    NextExists,
-}
 
 /// A relay's keys and its current announcement. Shared by the endpoint, the links and the janitor.
 pub struct Identity {
@@ -94,13 +50,6 @@ struct State {
     next: Option<Keys>,
     issued: Timestamp,
     certified: Arc<CertifiedKey>,
-}
-
-/// One set of keys that rotate together.
-struct Keys {
-    made: Timestamp,
-    link: Arc<DhSecret>,
-    tls: KeyPair,
 }
 
 impl Identity {
@@ -279,47 +228,6 @@ impl Public {
     }
 }
 
-impl Keys {
-    fn generate(rng: &mut impl CryptoRng, now: Timestamp) -> Result<Self, IdentityError> {
-        let tls = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(certificate_error)?;
-        Ok(Self {
-            made: now,
-            link: Arc::new(DhSecret::generate(rng)),
-            tls,
-        })
-    }
-
-    fn write(&self, directory: &Path, name: &'static str) -> Result<(), IdentityError> {
-        let tls = Zeroizing::new(self.tls.serialize_der());
-        let made = self.made.seconds().to_be_bytes();
-        let bytes = Zeroizing::new([made.as_slice(), self.link.expose(), &tls].concat());
-        files::write_private(&directory.join(name), &bytes)
-            .map_err(|error| IdentityError::File(name, error))
-    }
-
-    fn read(directory: &Path, name: &'static str) -> Result<Option<Self>, IdentityError> {
-        let Some(bytes) = read(directory, name)? else {
-            return Ok(None);
-        };
-        let malformed = || IdentityError::Malformed(name);
-        let (made, rest) = bytes.split_first_chunk::<8>().ok_or_else(malformed)?;
-        let (link, tls) = rest.split_first_chunk::<32>().ok_or_else(malformed)?;
-        let tls = PrivatePkcs8KeyDer::from(tls);
-        let tls = KeyPair::from_pkcs8_der_and_sign_algo(&tls, &PKCS_ECDSA_P256_SHA256)
-            .map_err(|_| malformed())?;
-        Ok(Some(Self {
-            made: Timestamp::from_seconds(u64::from_be_bytes(*made)),
-            link: Arc::new(DhSecret::from_bytes(link)),
-            tls,
-        }))
-    }
-
-    /// The SHA-256 of the SubjectPublicKeyInfo of the TLS key.
-    fn pin(&self) -> [u8; 32] {
-        sha256(&[&self.tls.subject_public_key_info()])
-    }
-}
-
 /// Signs a descriptor and puts it into a certificate.
 fn announce(
     signing: &SigningKey,
@@ -346,37 +254,83 @@ fn announce(
     certificate(&current.tls, signed.encode())
 }
 
-fn certificate(tls: &KeyPair, descriptor: Vec<u8>) -> Result<Arc<CertifiedKey>, IdentityError> {
-    // Names and dates are the same for every relay and always: nobody looks at them, so they shall tell nothing.
-    let mut params = CertificateParams::default();
-    params.distinguished_name = DistinguishedName::new();
-    let oid: Vec<u64> = CERTIFICATE_EXTENSION
-        .split('.')
-        .filter_map(|arc| arc.parse().ok())
-        .collect();
-    params.custom_extensions = vec![CustomExtension::from_oid_content(&oid, descriptor)];
-    let certificate = params.self_signed(tls).map_err(certificate_error)?;
-    let key = PrivatePkcs8KeyDer::from(tls.serialize_der());
-    let key = any_ecdsa_type(&key.into()).map_err(certificate_error)?;
-    Ok(Arc::new(CertifiedKey::new(
-        vec![certificate.der().clone()],
-        key,
-    )))
-}
+#[cfg(test)]
+mod tests {
+    use getrandom::SysRng;
+    use rand_core::UnwrapErr;
+    use tempfile::TempDir;
 
-fn certificate_error(error: impl fmt::Display) -> IdentityError {
-    IdentityError::Certificate(error.to_string())
-}
+    use super::*;
 
-fn missing(name: &'static str) -> IdentityError {
-    IdentityError::File(name, io::ErrorKind::NotFound.into())
-}
+    const NOW: Timestamp = Timestamp::from_seconds(1_795_392_000);
 
-/// A private file of the directory, `None` where there is none.
-fn read(directory: &Path, name: &'static str) -> Result<Option<Zeroizing<Vec<u8>>>, IdentityError> {
-    match files::read_private(&directory.join(name)) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(IdentityError::File(name, error)),
+    fn made() -> (TempDir, RelayId) {
+        let dir = tempfile::tempdir().unwrap();
+        let id = Identity::create(dir.path(), &mut UnwrapErr(SysRng), NOW).unwrap();
+        (dir, id)
+    }
+
+    fn open(dir: &TempDir) -> Identity {
+        Identity::open(dir.path(), &Config::default(), NOW).unwrap()
+    }
+
+    fn publics(identity: &Identity) -> Vec<[u8; 32]> {
+        identity
+            .link_keys()
+            .iter()
+            .map(|key| *key.public().as_bytes())
+            .collect()
+    }
+
+    #[test]
+    fn keys_survive_a_restart_and_are_never_made_twice() {
+        let (dir, id) = made();
+        assert_eq!(open(&dir).id(), id);
+        assert_eq!(publics(&open(&dir)), publics(&open(&dir)));
+        let again = Identity::create(dir.path(), &mut UnwrapErr(SysRng), NOW);
+        assert!(matches!(again, Err(IdentityError::Exists)));
+    }
+
+    #[test]
+    fn a_switch_makes_the_announced_keys_the_only_ones_also_after_a_restart() {
+        let (dir, _) = made();
+        let identity = open(&dir);
+        let safe = identity.announce_next(&mut UnwrapErr(SysRng), NOW).unwrap();
+        assert_eq!(safe, NOW.plus(ROSTER_LIFE));
+        let both = publics(&identity);
+        assert_eq!(publics(&open(&dir)), both);
+        let again = identity.announce_next(&mut UnwrapErr(SysRng), NOW);
+        assert!(matches!(again, Err(IdentityError::NextExists)));
+        identity.switch(NOW).unwrap();
+        assert_eq!(publics(&identity), both[1..]);
+        assert_eq!(publics(&open(&dir)), both[1..]);
+        assert!(matches!(identity.switch(NOW), Err(IdentityError::NoNext)));
+    }
+
+    #[test]
+    fn the_descriptor_is_renewed_weekly_and_when_the_clock_went_back() {
+        let (dir, _) = made();
+        let identity = open(&dir);
+        assert!(!identity.renew(NOW.plus(RENEWAL - 1)).unwrap());
+        assert!(identity.renew(NOW.plus(RENEWAL)).unwrap());
+        assert_eq!(identity.valid_until(), NOW.plus(RENEWAL).hour().plus(VALID));
+        assert!(identity.renew(NOW).unwrap());
+    }
+
+    #[test]
+    fn a_damaged_key_file_is_named() {
+        let (dir, _) = made();
+        files::write_private(&dir.path().join(CURRENT), &[0; 50]).unwrap();
+        let error = Identity::open(dir.path(), &Config::default(), NOW).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "current.keys is damaged: it does not hold a key"
+        );
+    }
+
+    #[test]
+    fn debug_of_an_identity_is_redacted() {
+        let (dir, _) = made();
+        assert_eq!(format!("{:?}", open(&dir)), "Identity(secret)");
     }
 }

@@ -14,11 +14,11 @@ use valise_protocol::id::RelayId;
 use crate::admission::Admission;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::desk::{Desk, identity_failure};
 use crate::failure::{Failure, Status};
 use crate::identity::Identity;
 use crate::janitor::Janitor;
 use crate::link::Shared;
-use crate::operation::{Desk, identity_failure};
 use crate::service::Service;
 use crate::status::StatusSocket;
 use crate::stop::{self, Stopper};
@@ -58,12 +58,29 @@ impl Relay {
         Self::start_on(store, config, directory, clock).await
     }
 
-    /// The same on a store that is open already.
+    /// The same on a store that is open already. Where it fails, the store is closed again.
     ///
     /// # Errors
     /// As [`start`](Self::start).
     pub async fn start_on(
         store: AnyStore,
+        config: Config,
+        directory: &Path,
+        clock: Clock,
+    ) -> Result<RunningRelay, Failure> {
+        let store = Arc::new(store);
+        match Self::assemble(Arc::clone(&store), config, directory, clock) {
+            Ok(relay) => Ok(relay),
+            Err(failure) => {
+                // What kept the relay from starting is what the person must hear of.
+                let _ = store.close().await;
+                Err(failure)
+            }
+        }
+    }
+
+    fn assemble(
+        store: Arc<AnyStore>,
         mut config: Config,
         directory: &Path,
         clock: Clock,
@@ -75,7 +92,6 @@ impl Relay {
         if config.port == 0 {
             config.port = addr.port();
         }
-        let store = Arc::new(store);
         let identity = Identity::open(directory, &config, clock.now())
             .map(Arc::new)
             .map_err(|error| identity_failure(&error))?;
@@ -205,7 +221,12 @@ async fn supervise(
             Err(Failure::of(Status::Store, "the store failed", reason)
                 .hint("look at the disk (dmesg, smartctl) before starting the relay again"))
         }
-        _ = tasks.join_next() => Err(Failure::new(Status::Failed, "a part of the relay ended by itself")),
+        // When the relay stops its parts end too, perhaps before the signal is seen here.
+        _ = tasks.join_next() => if stop.is_given() {
+            Ok(())
+        } else {
+            Err(Failure::new(Status::Failed, "a part of the relay ended by itself"))
+        },
     };
     stopper.stop();
     while tasks.join_next().await.is_some() {}

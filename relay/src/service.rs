@@ -10,18 +10,16 @@ use rand_core::CryptoRng;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 use valise_protocol::card::{Card, CardError, VerifiedCard, merge};
-use valise_protocol::hash::sha256;
 use valise_protocol::id::{Address, EnvelopeDigest, MailboxId};
 use valise_protocol::key::DhPublic;
-use valise_protocol::limits::DAY;
 use valise_protocol::time::Timestamp;
 use valise_protocol::wire::{self, Answer, Item, Refusal, Request};
 
+use crate::access::{Access, tags};
 use crate::config::Config;
+use crate::expiry::Retention;
 use crate::stop::Stop;
-use crate::store::{
-    Cursor, Deposit, Deposited, DeviceTag, Mailbox, Reader, Store, StoreError, Target, Waiting,
-};
+use crate::store::{Cursor, Deposit, Deposited, Mailbox, Store, StoreError, Target, Waiting};
 
 /// How many damaged records one poll passes over.
 const DAMAGED_IN_A_ROW: usize = 16;
@@ -29,7 +27,7 @@ const DAMAGED_IN_A_ROW: usize = 16;
 /// Answers requests. Shared by all links.
 pub struct Service<S> {
     store: Arc<S>,
-    retention_days: [u64; 2],
+    retention: Retention,
     /// Publishing reads, merges and writes a card: one at a time, or a device's statement would get lost.
     publishing: Mutex<()>,
     stop: Stop,
@@ -43,21 +41,12 @@ struct Look {
     now: Timestamp,
 }
 
-/// A mailbox, and who reads it.
-struct Access {
-    mailbox: Mailbox,
-    me: DeviceTag,
-    /// Empty for a return mailbox.
-    roster: Vec<DeviceTag>,
-}
-
 impl<S: Store> Service<S> {
     /// A service over a store. When the relay stops, waiting polls are answered at once.
     pub fn new(store: Arc<S>, config: &Config, stop: Stop) -> Self {
-        let retention_days = [config.retention_days_min, config.retention_days_max].map(u64::from);
         Self {
             store,
-            retention_days,
+            retention: Retention::new(config),
             publishing: Mutex::new(()),
             stop,
         }
@@ -88,7 +77,7 @@ impl<S: Store> Service<S> {
                     wire::Target::Return => Target::Mailbox(Mailbox::Return(mailbox)),
                     wire::Target::Sink => Target::Sink,
                 };
-                let expires = self.draw_expiry(now, rng);
+                let expires = self.retention.draw(now, rng);
                 let deposit = Deposit {
                     target,
                     withdraw,
@@ -129,14 +118,6 @@ impl<S: Store> Service<S> {
             Deposited::Replaced => wire::Stored::Replaced,
         };
         Ok(Answer::Stored(stored))
-    }
-
-    /// Draws the last day of an envelope, uniformly between the shortest and the longest retention. The store keeps the
-    /// envelope to the end of that day, so the day tells of the arrival no more than a range of that many days.
-    fn draw_expiry(&self, now: Timestamp, rng: &mut impl CryptoRng) -> Timestamp {
-        let [min, max] = self.retention_days;
-        let days = min + below(max - min, rng);
-        Timestamp::from_seconds((now.day() + days).saturating_mul(DAY))
     }
 
     async fn poll(
@@ -185,14 +166,7 @@ impl<S: Store> Service<S> {
     ) -> Result<Access, Refusal> {
         let address = Address::from_bytes(*mailbox.as_bytes());
         let card = self.held(address, now).await?.ok_or(Refusal::NotADevice)?;
-        if !card.has_link_key(client) {
-            return Err(Refusal::NotADevice);
-        }
-        Ok(Access {
-            mailbox: Mailbox::Inbox(mailbox),
-            me: tag(client),
-            roster: tags(&card),
-        })
+        Access::of_device(client, mailbox, &card)
     }
 
     /// The first envelope beyond the cursor; where there is none, the first that arrives before the time is over or the
@@ -279,54 +253,6 @@ impl<S: Store> Service<S> {
         };
         verified.map(Some).map_err(|_| Refusal::Unavailable)
     }
-}
-
-impl Access {
-    /// The holder's own return mailbox: nobody else has the key whose hash its id is.
-    fn of_holder(client: &DhPublic, mailbox: MailboxId) -> Result<Self, Refusal> {
-        if MailboxId::of_return(client.as_bytes()) != mailbox {
-            return Err(Refusal::NotADevice);
-        }
-        Ok(Self {
-            mailbox: Mailbox::Return(mailbox),
-            me: tag(client),
-            roster: Vec::new(),
-        })
-    }
-
-    fn reader(&self) -> Reader<'_> {
-        match self.mailbox {
-            Mailbox::Return(_) => Reader::Holder,
-            Mailbox::Inbox(_) => Reader::Device {
-                me: self.me,
-                roster: &self.roster,
-            },
-        }
-    }
-}
-
-/// A number below `bound`, each equally likely.
-fn below(bound: u64, rng: &mut impl CryptoRng) -> u64 {
-    let bound = bound.max(1);
-    // What lies beyond the last whole multiple is drawn again, or the small numbers would come more often.
-    let end = u64::MAX - u64::MAX % bound;
-    loop {
-        let drawn = rng.next_u64();
-        if drawn < end {
-            return drawn % bound;
-        }
-    }
-}
-
-/// A device as the store knows it: a hash, so that a seized disk does not name its key.
-fn tag(link_key: &DhPublic) -> DeviceTag {
-    let [a, b, c, d, e, f, g, h, ..] = sha256(&[b"valise1/device-tag", link_key.as_bytes()]);
-    DeviceTag([a, b, c, d, e, f, g, h])
-}
-
-fn tags(card: &VerifiedCard) -> Vec<DeviceTag> {
-    let devices = card.roster().devices().iter();
-    devices.map(|device| tag(&device.link)).collect()
 }
 
 /// What a stranger is told of a store's trouble.

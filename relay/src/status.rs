@@ -17,8 +17,9 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 use tracing::debug;
 
+use crate::desk::Desk;
 use crate::failure::{Failure, Status};
-use crate::operation::{Desk, Operation};
+use crate::operation::Operation;
 use crate::stop::Stop;
 
 /// The socket's name in the relay's directory.

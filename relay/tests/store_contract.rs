@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use stores::*;
 use valise_protocol::time::Timestamp;
 use valise_relay::store::{
-    AnyStore, Ceilings, Cursor, Deposit, Deposited, Mailbox, Memory, Reader, Spool, Store,
+    AnyStore, Ceilings, Cursor, Deposit, Deposited, MORE, Mailbox, Memory, Reader, Spool, Store,
     StoreError, Target, Usage,
 };
 
@@ -320,10 +320,10 @@ async fn a_cursor_is_never_given_twice(store: AnyStore) {
 
 async fn more_stops_counting_at_its_ceiling(store: AnyStore) {
     store.allow_inbox(address(1)).await.unwrap();
-    for number in 0..103 {
+    for number in 0..MORE + 3 {
         store.deposit(deposit(inbox(1), number)).await.unwrap();
     }
-    for (after, more) in [(0, 100), (1, 100), (2, 100), (3, 99)] {
+    for (after, more) in [(0, MORE), (1, MORE), (2, MORE), (3, MORE - 1)] {
         let mut cursor = Cursor(0);
         for _ in 0..after {
             let found = store

@@ -167,7 +167,10 @@ pub struct Mechanism {
     pub address: Address,
     /// The roster's number.
     pub epoch: u64,
-    relays: Vec<Vec<u8>>,
+    /// When the roster was issued.
+    pub issued: Timestamp,
+    /// The descriptors of its relays.
+    pub relays: Vec<Vec<u8>>,
 }
 
 /// A device and what it holds.
@@ -193,6 +196,7 @@ impl Mechanism {
             devices: Vec::new(),
             address,
             epoch: 1,
+            issued: relay.now(),
             relays,
         };
         for _ in 0..devices {
@@ -234,8 +238,14 @@ impl Mechanism {
         officer.prekeys.push(prekey);
     }
 
+    /// Begins the next roster.
+    pub fn succeed(&mut self, now: Timestamp) {
+        self.epoch += 1;
+        self.issued = now;
+    }
+
     /// The roster as it stands.
-    pub fn roster(&self, now: Timestamp) -> SignedRoster {
+    pub fn roster(&self) -> SignedRoster {
         let devices = self
             .devices
             .iter()
@@ -248,24 +258,24 @@ impl Mechanism {
             devices,
             self.relays.clone(),
             profile,
-            now,
+            self.issued,
         );
         roster.expect("it is within its limits").sign(&self.root)
     }
 
     /// The card as it stands.
-    pub fn card(&self, now: Timestamp) -> Card {
+    pub fn card(&self) -> Card {
         let statements = self
             .devices
             .iter()
             .filter_map(|officer| officer.statement.clone())
             .collect();
-        Card::new(self.roots.clone(), self.roster(now), statements)
+        Card::new(self.roots.clone(), self.roster(), statements)
     }
 
     /// The card as a reader holds it after checking.
     pub fn verified(&self, now: Timestamp) -> VerifiedCard {
-        self.card(now)
+        self.card()
             .verify(self.address, None, now)
             .expect("it is a good card")
     }
@@ -275,12 +285,7 @@ impl Mechanism {
     /// # Errors
     /// What the relay says.
     pub async fn publish(&self, relay: &LiveRelay) -> Result<(), LinkFault> {
-        publish(
-            relay,
-            &self.devices[0].keys.link,
-            self.card(relay.now()).encode(),
-        )
-        .await
+        publish(relay, &self.devices[0].keys.link, self.card().encode()).await
     }
 
     /// All that waits for a device, removed from the relay once it is here.

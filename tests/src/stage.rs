@@ -205,12 +205,12 @@ impl Stage {
 /// # Panics
 /// When there is none.
 pub fn last_word(done: &Done, begins: &str) -> String {
-    let words = done
+    let mut words = done
         .stdout
         .split_whitespace()
         .filter(|word| word.starts_with(begins));
     words
-        .last()
+        .next_back()
         .unwrap_or_else(|| panic!("no {begins}… in: {}{}", done.stdout, done.stderr))
         .to_owned()
 }

@@ -86,7 +86,7 @@ pub enum Reader<'a> {
 pub struct Cursor(pub u64);
 
 /// Where [`Waiting::more`] stops counting: a poll must cost the same however much a mailbox holds.
-pub const MORE: u32 = 100;
+pub const MORE: u32 = 32;
 
 /// An envelope that waits for a reader.
 pub struct Waiting {

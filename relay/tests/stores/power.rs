@@ -64,6 +64,24 @@ impl PowerDisk {
         self.0.free.store(bytes, Ordering::SeqCst);
     }
 
+    /// Counts a file that was there before as durable.
+    pub fn adopt(&self, path: &Path) {
+        let mut durable = self.0.durable.lock().unwrap();
+        let inode = fs::metadata(path).unwrap().ino();
+        durable
+            .files
+            .entry(inode)
+            .or_insert_with(|| fs::read(path).unwrap());
+        let names = durable
+            .dirs
+            .entry(path.parent().unwrap().to_owned())
+            .or_default();
+        names.insert(
+            path.file_name().unwrap().to_str().unwrap().to_owned(),
+            inode,
+        );
+    }
+
     /// Cuts the power: writes to `into` what a start after it finds of `dir`. `reached` says of a block written since the
     /// last sync whether it got there all the same.
     pub fn cut(&self, dir: &Path, into: &Path, mut reached: impl FnMut() -> bool) {

@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
+use rustix::io::Errno;
+
 /// Durability and free space. [`SystemDisk`] is the only one outside tests.
 pub trait Disk: Send + Sync + 'static {
     /// Returns when all bytes of `file` would survive a power cut.
@@ -45,10 +47,16 @@ impl Disk for SystemDisk {
     }
 }
 
-/// Whether an error says that there is no room, or no room for one more file.
+/// Whether an error says that there is no room, no inode or no descriptor left: a state that passes, and no damage.
 pub(super) fn is_full(error: &io::Error) -> bool {
+    let descriptors = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
     matches!(
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
-    )
+    ) || descriptors.contains(&error.raw_os_error())
+}
+
+/// Lets [`is_full`] pass, where what could not be done may be left for later.
+pub(super) fn pass_if_full(error: io::Error) -> io::Result<()> {
+    if is_full(&error) { Ok(()) } else { Err(error) }
 }

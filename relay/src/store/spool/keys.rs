@@ -86,6 +86,11 @@ impl Keys {
         self.wrapping.insert(0, fresh(rng));
     }
 
+    /// Takes back what [`Self::begin_rewrap`] did, while no slot knows of it.
+    pub fn abandon_rewrap(&mut self) {
+        self.wrapping.remove(0);
+    }
+
     /// Forgets all store keys but the newest.
     pub fn end_rewrap(&mut self) {
         self.wrapping.truncate(1);

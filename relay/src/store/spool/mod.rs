@@ -68,7 +68,8 @@ pub struct SpoolConfig {
     pub slots: u32,
     /// Deposits are refused while the disk has fewer bytes free than this.
     pub min_free_bytes: u64,
-    /// Bytes set aside, and given up when the disk is full, so that the store still opens and its index can grow.
+    /// Bytes set aside, and given up when the disk is full, so that the store still opens and its index can grow. Fewer than
+    /// `min_free_bytes`, or deposits would take them.
     pub ballast_bytes: u64,
     /// Opens a store that is older than its witness remembers, or another one than it knows.
     pub accept_rollback: bool,
@@ -139,7 +140,7 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Opens or creates a store, and rebuilds its index from the segments. Blocks: about a second for 100,000 envelopes.
+    /// Opens or creates a store, and rebuilds its index from the segments. Blocks: two to three seconds for 100,000 envelopes.
     ///
     /// # Errors
     /// [`OpenError`]. Damage to single records is no error: it is counted in [`Usage::damaged`].
@@ -168,7 +169,7 @@ impl Spool {
     /// flash or a copy-on-write file system may hold, can be opened. Deposits go on meanwhile. Returns when the old key is gone.
     ///
     /// # Errors
-    /// [`StoreError::Closed`].
+    /// [`StoreError::StoreFull`] where there is no room for the key file; the old key then still exists. [`StoreError::Closed`].
     pub async fn rewrap(&self) -> Result<(), StoreError> {
         self.ask(Command::Rewrap).await?
     }

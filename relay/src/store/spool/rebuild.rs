@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 use std::io;
 
+use super::disk::pass_if_full;
 use super::index::io_error;
 use super::keys::Mark;
 use super::record::{Body, Envelope, MailKind, Record};
 use super::removals::{Edits, apply};
-use super::segment::{Place, SLOT, Segment};
+use super::segment::{EXTENT, Place, SLOT, Segment};
 use super::served::{Card, Served};
 use super::shared::Shared;
 use super::writer::Active;
@@ -41,8 +42,13 @@ impl<'a> Rebuild<'a> {
         for (at, segment) in segments.iter().enumerate() {
             end = self.read(segment, at + 1 == segments.len())?;
         }
-        self.place_cards();
-        self.drop_unserved()?;
+        // Where anything is damaged, it may be the very record that allows an inbox: then card and mail wait for the operator
+        // to allow the inbox again.
+        let whole = self.shared.counts.usage().damaged == 0;
+        self.place_cards(whole);
+        if whole {
+            self.drop_unserved()?;
+        }
         let wipes = std::mem::take(&mut self.wipes);
         apply(self.shared, wipes)?;
         for segment in &segments {
@@ -82,6 +88,7 @@ impl<'a> Rebuild<'a> {
                 None => self.damaged("a slot does not open"),
             }
         }
+        repunch(segment, slots, end)?;
         Ok(end)
     }
 
@@ -134,14 +141,15 @@ impl<'a> Rebuild<'a> {
         Ok(())
     }
 
-    /// Gives each inbox its newest card.
-    fn place_cards(&mut self) {
+    /// Gives each inbox its newest card; wipes the older ones, and those of inboxes that were removed.
+    fn place_cards(&mut self, whole: bool) {
         self.cards.sort_by_key(|(_, card)| card.sequence);
         for (address, card) in self.cards.drain(..) {
             let mut served = self.shared.served_mut();
             let stale = match served.get_mut(&address) {
                 Some(served) => served.card.replace(card),
-                None => Some(card),
+                None if whole => Some(card),
+                None => self.shared.orphans().insert(address, card),
             };
             if let Some(stale) = stale {
                 self.wipes.insert(stale.place, None);
@@ -173,6 +181,21 @@ impl<'a> Rebuild<'a> {
     }
 }
 
+/// Gives back the extents of wiped slots that a crash or a full disk left in place.
+fn repunch(segment: &Segment, slots: &[[u8; SLOT]], end: u32) -> io::Result<()> {
+    let unused = segment.slots - end;
+    let due = u64::from(segment.live() + unused) * EXTENT as u64;
+    if segment.disk_bytes()? <= due + (slots.len() * SLOT) as u64 + SLACK {
+        return Ok(());
+    }
+    for (slot, bytes) in (0..end).zip(slots) {
+        if bytes.iter().all(|byte| *byte == 0) {
+            segment.punch(slot, 1).or_else(pass_if_full)?;
+        }
+    }
+    Ok(())
+}
+
 fn has_payload(segment: &Segment, record: &Record, slot: u32) -> io::Result<bool> {
     if record.seal.length == 0 {
         return Ok(true);
@@ -181,3 +204,6 @@ fn has_payload(segment: &Segment, record: &Record, slot: u32) -> io::Result<bool
     segment.read_extent(slot, &mut payload)?;
     Ok(record.seal.open(&mut payload).is_ok())
 }
+
+/// What a file system may take for itself beside the bytes of a segment.
+const SLACK: u64 = 32_768;

@@ -8,6 +8,7 @@ use std::io;
 use valise_protocol::id::EnvelopeDigest;
 use valise_protocol::time::Timestamp;
 
+use super::disk::pass_if_full;
 use super::index::{Blind, io_error};
 use super::keys::Mark;
 use super::record::{Body, Record};
@@ -179,7 +180,10 @@ fn apply_to(
         .map(|(place, _)| place.slot)
         .collect();
     for run in wiped.chunk_by(|a, b| a + 1 == *b) {
-        segment.punch(run[0], run.len() as u32)?;
+        // Splitting an extent can need room itself. The key is gone; the bytes go at the next start.
+        segment
+            .punch(run[0], run.len() as u32)
+            .or_else(pass_if_full)?;
     }
     segment.drop_live(wiped.len() as u32);
     Ok(())

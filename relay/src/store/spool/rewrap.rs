@@ -9,10 +9,12 @@
 use std::collections::VecDeque;
 use std::io;
 
+use super::disk::pass_if_full;
 use super::record::Record;
 use super::segment::{Place, SLOT, Segment};
 use super::shared::Shared;
 use super::writer::{Reply, Writer};
+use crate::store::StoreError;
 
 /// A rewrap under way.
 pub(super) struct Rewrap {
@@ -52,7 +54,11 @@ impl Writer {
         self.shared
             .keys_mut()
             .begin_rewrap(&mut super::system_rng());
-        self.shared.save_keys()?;
+        if let Err(error) = self.shared.save_keys() {
+            // No slot is wrapped under the new key yet, so it can be given up, whether or not it reached the disk.
+            self.shared.keys_mut().abandon_rewrap();
+            return pass_if_full(error).map(|()| refuse(replies));
+        }
         // The new generation is a new epoch: mailboxes that are empty need not be remembered any longer.
         self.epoch = self.shared.keys().generation << 32;
         self.shared
@@ -73,19 +79,29 @@ impl Writer {
             return segment.map_or(Ok(()), |segment| rewrap_segment(&self.shared, &segment));
         }
         self.shared.keys_mut().end_rewrap();
-        self.shared.save_keys()?;
+        let saved = self.shared.save_keys();
         let done = self.rewrap.take();
         let (replies, later) = done
             .map(|done| (done.replies, done.later))
             .unwrap_or_default();
-        for reply in replies {
-            let _ = reply.send(Ok(()));
+        match saved {
+            Ok(()) => replies
+                .into_iter()
+                .for_each(|reply| drop(reply.send(Ok(())))),
+            // The old key stays in the file until the next time that it is written.
+            Err(error) => pass_if_full(error).map(|()| refuse(replies))?,
         }
         if later.is_empty() {
             Ok(())
         } else {
             self.start_rewrap(later)
         }
+    }
+}
+
+fn refuse(replies: Vec<Reply<()>>) {
+    for reply in replies {
+        let _ = reply.send(Err(StoreError::StoreFull));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tokio::sync::watch;
 use valise_protocol::id::Address;
@@ -13,7 +13,7 @@ use super::index::{Index, io_error};
 use super::keys::{Keys, Mark};
 use super::record::MailKind;
 use super::segment::{Place, Segment};
-use super::served::Served;
+use super::served::{Card, Served};
 use super::{OpenError, SpoolConfig};
 use crate::store::arrival::Bells;
 use crate::store::{Mailbox, StoreError, Usage};
@@ -28,6 +28,8 @@ pub(super) struct Shared {
     keys: RwLock<Keys>,
     segments: RwLock<BTreeMap<u32, Arc<Segment>>>,
     served: RwLock<BTreeMap<Address, Served>>,
+    /// Cards whose inbox is not served because a record was damaged.
+    orphans: Mutex<BTreeMap<Address, Card>>,
     failure: watch::Sender<Option<String>>,
     /// Holds the lock on the directory while anything may still write to it.
     lock: Mutex<Option<File>>,
@@ -89,6 +91,7 @@ impl Shared {
             keys: RwLock::new(keys),
             segments: RwLock::default(),
             served: RwLock::default(),
+            orphans: Mutex::default(),
             failure: watch::Sender::new(None),
             lock: Mutex::new(Some(lock)),
         }
@@ -122,6 +125,10 @@ impl Shared {
 
     pub fn served_mut(&self) -> RwLockWriteGuard<'_, BTreeMap<Address, Served>> {
         self.served.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn orphans(&self) -> MutexGuard<'_, BTreeMap<Address, Card>> {
+        self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the inbox with this mark is served.

@@ -96,7 +96,7 @@ impl Writer {
             }
         }
         self.wipe()?;
-        self.shared.save_keys()?;
+        self.shared.save_keys().or_else(disk::pass_if_full)?;
         self.shared.unlock();
         for reply in self.closing.drain(..) {
             let _ = reply.send(());
@@ -220,14 +220,10 @@ impl Writer {
             return Ok(Err(StoreError::StoreFull));
         };
         let mark = self.shared.keys().mailbox(Mailbox::Inbox(address.inbox()));
-        self.shared.served_mut().insert(
-            address,
-            Served {
-                mark,
-                place,
-                card: None,
-            },
-        );
+        let card = self.shared.orphans().remove(&address);
+        self.shared
+            .served_mut()
+            .insert(address, Served { mark, place, card });
         Ok(Ok(()))
     }
 
@@ -336,11 +332,11 @@ impl Writer {
         shared.segments_mut().insert(number, segment.clone());
         if let Err(error) = shared.save_manifest() {
             shared.segments_mut().remove(&number);
-            open::discard(&shared, &segment)?;
+            open::discard(&shared, &segment).or_else(disk::pass_if_full)?;
             return Err(error);
         }
         self.active = Some(Active { segment, next: 0 });
-        Ok(())
+        self.reap()
     }
 
     fn wipe(&mut self) -> io::Result<()> {
@@ -350,25 +346,35 @@ impl Writer {
 
     /// Carries edits out and deletes the segments that they emptied.
     fn apply(&mut self, edits: Edits) -> io::Result<()> {
-        let touched: Vec<Place> = edits.keys().copied().collect();
         apply(&self.shared, edits)?;
-        for place in touched {
-            let active = self
-                .active
-                .as_ref()
-                .is_some_and(|a| a.segment.number == place.segment);
-            let dead = self
-                .shared
-                .segment(place)
-                .filter(|segment| segment.live() == 0);
-            if let (false, Some(dead)) = (active, dead) {
-                // First the list, then the file: in the other order a crash would look like a loss.
-                self.shared.segments_mut().remove(&dead.number);
-                self.shared.save_manifest()?;
-                open::discard(&self.shared, &dead)?;
+        self.reap()
+    }
+
+    /// Deletes segments in which nothing lives.
+    fn reap(&self) -> io::Result<()> {
+        let active = self.active.as_ref().map(|active| active.segment.number);
+        let mut dead = Vec::new();
+        self.shared.segments_mut().retain(|number, segment| {
+            let keep = segment.live() > 0 || Some(*number) == active;
+            if !keep {
+                dead.push(segment.clone());
             }
+            keep
+        });
+        if dead.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        // First the list, then the files: in the other order a crash would look like a loss.
+        let listed = self.shared.save_manifest();
+        if listed.is_ok() {
+            return dead
+                .iter()
+                .try_for_each(|segment| open::discard(&self.shared, segment));
+        }
+        // A list cannot be written on a full disk. They go when there is room; their extents were given back already.
+        let dead = dead.into_iter().map(|segment| (segment.number, segment));
+        self.shared.segments_mut().extend(dead);
+        listed.or_else(disk::pass_if_full)
     }
 }
 
@@ -378,4 +384,4 @@ fn answer<T>(reply: Reply<T>, outcome: Result<T, StoreError>) -> io::Result<()> 
 }
 
 /// The most commands that share one sync.
-pub(super) const BATCH: usize = 128;
+const BATCH: usize = 128;

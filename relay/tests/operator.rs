@@ -1,0 +1,498 @@
+//! The operator's commands, as the binary that is installed: from `init` to the exit status of `serve`.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+
+use common::{Client, ClientSettings, Harness, config, rng};
+use tempfile::TempDir;
+use valise_protocol::id::{Address, MailboxId, WithdrawHash};
+use valise_protocol::key::DhSecret;
+use valise_protocol::limits::{ENVELOPE, FRAME};
+use valise_protocol::wire::{Request, Target};
+use valise_relay::config::{Config, LogLevel};
+
+/// A directory made by `init`, with a relay on a free port of loopback.
+struct Site {
+    dir: TempDir,
+    contact: String,
+}
+
+impl Site {
+    fn init() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("relay");
+        let port = free_port().to_string();
+        let output = command()
+            .args([
+                "init",
+                path.to_str().unwrap(),
+                "--host",
+                "127.0.0.1",
+                "--port",
+                &port,
+            ])
+            .args(["--listen", &format!("127.0.0.1:{port}")])
+            .args(["--operator", "An NGO", "--jurisdiction", "CH"])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        Self {
+            dir,
+            contact: stdout(&output).trim().to_owned(),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("relay")
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = command();
+        command.arg("--dir").arg(self.path()).args(arguments);
+        command.stdin(Stdio::null()).output().unwrap()
+    }
+
+    fn append(&self, line: &str) {
+        let mut file = std::fs::OpenOptions::new()
+            .append(true)
+            .open(self.path().join("relay.toml"))
+            .unwrap();
+        writeln!(file, "{line}").unwrap();
+    }
+
+    fn serve(&self) -> Serving {
+        let mut child = command()
+            .args(["serve", self.path().to_str().unwrap()])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        Serving { child, line }
+    }
+}
+
+/// A serving child, ended with the test.
+struct Serving {
+    child: Child,
+    line: String,
+}
+
+impl Serving {
+    /// SIGTERM, and the exit status with everything on stderr.
+    fn terminate(mut self) -> (Option<i32>, String) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let status = self.child.wait().unwrap();
+        let mut said = String::new();
+        let stderr = self.child.stderr.take().unwrap();
+        for line in BufReader::new(stderr).lines() {
+            said.push_str(&line.unwrap());
+            said.push('\n');
+        }
+        (status.code(), said)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_valise-relay"))
+}
+
+fn free_port() -> u16 {
+    std::net::UdpSocket::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn address(n: u8) -> String {
+    Address::from_bytes([n; 32]).to_string()
+}
+
+#[test]
+fn init_prints_the_contact_and_leaves_files_for_their_owner_only() {
+    let site = Site::init();
+    assert!(site.contact.starts_with("relay1"), "{}", site.contact);
+    assert!(site.contact.contains(",127.0.0.1:"), "{}", site.contact);
+    for entry in std::fs::read_dir(site.path()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{:?}", entry.path());
+    }
+    let mode = std::fs::metadata(site.path()).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn init_does_not_touch_a_relay_that_is_there() {
+    let site = Site::init();
+    let before = std::fs::read(site.path().join("identity.key")).unwrap();
+    let again = command()
+        .args(["init", site.path().to_str().unwrap()])
+        .output()
+        .unwrap();
+    assert_eq!(again.status.code(), Some(1));
+    assert!(
+        stderr(&again).contains("valise-relay: hint: "),
+        "{}",
+        stderr(&again)
+    );
+    assert_eq!(
+        std::fs::read(site.path().join("identity.key")).unwrap(),
+        before
+    );
+}
+
+#[test]
+fn serve_says_when_it_listens_and_ends_in_order_on_sigterm() {
+    let site = Site::init();
+    let serving = site.serve();
+    assert!(
+        serving
+            .line
+            .starts_with("valise-relay: listening on 127.0.0.1:"),
+        "{}",
+        serving.line
+    );
+    assert!(serving.line.contains(&site.contact), "{}", serving.line);
+    let (status, said) = serving.terminate();
+    assert_eq!(status, Some(0), "{said}");
+    assert!(!site.path().join("relay.sock").exists());
+    // And again: what was shut down in order opens again.
+    assert_eq!(site.serve().terminate().0, Some(0));
+}
+
+#[test]
+fn inboxes_are_allowed_and_removed_on_a_running_relay_and_without_one() {
+    let site = Site::init();
+    let allowed = site.run(&["inbox", "allow", &address(1)]);
+    assert!(allowed.status.success(), "{}", stderr(&allowed));
+    let serving = site.serve();
+    let list = || stdout(&site.run(&["inbox", "list"]));
+    assert!(list().contains(&address(1)));
+    assert!(site.run(&["inbox", "allow", &address(2)]).status.success());
+    assert!(list().contains(&address(2)));
+    let removed = site.run(&["inbox", "remove", &address(1), "--yes"]);
+    assert!(removed.status.success(), "{}", stderr(&removed));
+    assert!(
+        stdout(&removed).contains("0 envelopes were deleted"),
+        "{}",
+        stdout(&removed)
+    );
+    assert!(!list().contains(&address(1)));
+    assert_eq!(serving.terminate().0, Some(0));
+    assert!(
+        list().contains(&address(2)),
+        "what was allowed live is there without a relay"
+    );
+}
+
+#[test]
+fn removing_asks_and_takes_silence_for_no() {
+    let site = Site::init();
+    site.run(&["inbox", "allow", &address(1)]);
+    let asked = site.run(&["inbox", "remove", &address(1)]);
+    assert_eq!(asked.status.code(), Some(2), "{}", stderr(&asked));
+    assert!(
+        stderr(&asked).contains("holds 0 envelopes"),
+        "{}",
+        stderr(&asked)
+    );
+    assert!(
+        stderr(&asked).contains("hint: say --yes"),
+        "{}",
+        stderr(&asked)
+    );
+    assert!(stdout(&site.run(&["inbox", "list"])).contains(&address(1)));
+}
+
+#[test]
+fn removing_an_inbox_that_is_not_served_fails_alike_with_and_without_a_relay() {
+    let site = Site::init();
+    let remove = || site.run(&["inbox", "remove", &address(3), "--yes"]);
+    let alone = remove();
+    let _serving = site.serve();
+    let live = remove();
+    assert_eq!(alone.status.code(), Some(1));
+    assert_eq!(live.status.code(), Some(1));
+    assert_eq!(stderr(&alone), stderr(&live));
+}
+
+#[test]
+fn status_shows_totals_and_no_names() {
+    let site = Site::init();
+    site.run(&["inbox", "allow", &address(1)]);
+    let serving = site.serve();
+    let live = stdout(&site.run(&["status"]));
+    assert!(
+        live.contains("relay: running for less than an hour"),
+        "{live}"
+    );
+    assert!(live.contains("inboxes served: 1"), "{live}");
+    assert!(
+        !live.contains("valise1") && !live.contains("127.0.0.1"),
+        "{live}"
+    );
+    drop(serving);
+    assert!(stdout(&site.run(&["status"])).contains("relay: not running"));
+}
+
+#[test]
+fn rotation_is_announced_first_and_switched_when_it_is_safe() {
+    let site = Site::init();
+    let early = site.run(&["rotate", "--switch"]);
+    assert_eq!(early.status.code(), Some(1));
+    assert!(
+        stderr(&early).contains("hint: announce one first"),
+        "{}",
+        stderr(&early)
+    );
+    let announced = site.run(&["rotate"]);
+    assert!(
+        stdout(&announced).contains("switch from "),
+        "{}",
+        stdout(&announced)
+    );
+    assert!(!site.run(&["rotate"]).status.success(), "once is enough");
+    let early = site.run(&["rotate", "--switch"]);
+    assert!(
+        stderr(&early).contains("may be good until"),
+        "{}",
+        stderr(&early)
+    );
+    assert!(site.run(&["rotate", "--switch", "--now"]).status.success());
+    assert!(!site.path().join("next.keys").exists());
+}
+
+#[test]
+fn an_unknown_key_is_an_error_that_names_it() {
+    let site = Site::init();
+    site.append("inbox_envelope = 5");
+    for arguments in [&["serve"][..], &["check"], &["status"]] {
+        let output = site.run(arguments);
+        assert_eq!(output.status.code(), Some(5), "{arguments:?}");
+        assert!(
+            stderr(&output).starts_with("valise-relay: error: "),
+            "{}",
+            stderr(&output)
+        );
+        assert!(
+            stderr(&output).contains("`inbox_envelope`"),
+            "{}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn each_way_to_fail_has_its_exit_status() {
+    let site = Site::init();
+    assert_eq!(site.run(&["serf"]).status.code(), Some(2));
+    let usage = site.run(&["inbox", "allow", "valise1qqqq"]);
+    assert_eq!(usage.status.code(), Some(2));
+    assert!(
+        stderr(&usage).starts_with("valise-relay: error: "),
+        "{}",
+        stderr(&usage)
+    );
+
+    let _serving = site.serve();
+    assert_eq!(
+        site.run(&["serve"]).status.code(),
+        Some(6),
+        "the store is locked"
+    );
+
+    let taken = Site::init();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let text = std::fs::read_to_string(taken.path().join("relay.toml")).unwrap();
+    let listen = format!("listen = \"{}\"", socket.local_addr().unwrap());
+    let first = text
+        .lines()
+        .find(|line| line.starts_with("listen"))
+        .unwrap();
+    std::fs::write(
+        taken.path().join("relay.toml"),
+        text.replace(first, &listen),
+    )
+    .unwrap();
+    let output = taken.run(&["serve"]);
+    assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
+
+    let exposed = Site::init();
+    let key = exposed.path().join("identity.key");
+    std::fs::set_permissions(&key, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let output = exposed.run(&["check"]);
+    assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));
+    assert!(stderr(&output).contains("chmod 600"), "{}", stderr(&output));
+}
+
+#[test]
+fn help_documents_every_exit_status() {
+    let help = stdout(&command().arg("--help").output().unwrap());
+    for status in 0..=6 {
+        assert!(help.contains(&format!("\n  {status}  ")), "{help}");
+    }
+}
+
+#[test]
+fn the_manual_has_every_command_key_and_exit_status() {
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/operate.md");
+    let manual = std::fs::read_to_string(manual).unwrap();
+    let sample = Config::default().to_toml();
+    for key in sample
+        .lines()
+        .filter_map(|line| line.split_once(" = "))
+        .map(|(key, _)| key)
+    {
+        if !key.starts_with('#') {
+            assert!(manual.contains(&format!("| `{key}` |")), "{key}");
+        }
+    }
+    for command in [
+        "init",
+        "serve",
+        "inbox allow",
+        "inbox list",
+        "inbox remove",
+        "status",
+        "check",
+        "rotate",
+    ] {
+        assert!(
+            manual.contains(&format!("valise-relay {command}")),
+            "{command}"
+        );
+    }
+    for status in 0..=6 {
+        assert!(manual.contains(&format!("| {status} |")), "{status}");
+    }
+}
+
+#[test]
+fn a_serving_relay_leaves_no_core() {
+    let site = Site::init();
+    let serving = site.serve();
+    let proc = PathBuf::from(format!("/proc/{}", serving.child.id()));
+    let limits = std::fs::read_to_string(proc.join("limits")).unwrap();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .unwrap();
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+}
+
+/// Collects what is logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[tokio::test]
+async fn no_level_of_the_log_names_a_mailbox_a_key_or_an_address() {
+    let log = Log::default();
+    let writer = log.clone();
+    valise_relay::log::start(LogLevel::Trace, move || writer.clone());
+    let relay = Harness::start(Config {
+        links: 3,
+        retry_handshakes: 0,
+        ..config()
+    })
+    .await;
+    let key = DhSecret::generate(&mut rng());
+    let mailbox = MailboxId::of_return(key.public().as_bytes());
+    let client = relay.connect().await;
+    let mut linked = client.link_as(&key).await;
+    for request in [
+        Request::Deposit {
+            target: Target::Return,
+            mailbox,
+            withdraw: WithdrawHash::from_bytes([7; 32]),
+            proof: vec![],
+            envelope: Box::new([0x5a; ENVELOPE]),
+        },
+        Request::Poll {
+            target: Target::Inbox,
+            mailbox,
+            cursor: 0,
+            removals: vec![],
+            wait_seconds: 0,
+        },
+    ] {
+        let sealed = linked.link.seal(&request.encode()).unwrap();
+        linked.send.write_all(&sealed).await.unwrap();
+        let mut answer = vec![0; request.kind().frames_down() * FRAME];
+        linked.recv.read_exact(&mut answer).await.unwrap();
+    }
+    linked.send.write_all(&[0; FRAME]).await.unwrap();
+    let _ = linked.recv.read_to_end(1 << 20).await;
+    let _ = Client::connect(
+        relay.relay.addr(),
+        ClientSettings {
+            alpn: b"other".to_vec(),
+            ..ClientSettings::default()
+        },
+    )
+    .await;
+    relay.relay.tidy().await;
+    let port = client.endpoint.local_addr().unwrap().port().to_string();
+    let relay_id = relay.relay.id();
+    relay.relay.shutdown().await.unwrap();
+
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(
+        text.contains("a link was reset"),
+        "the log is not empty: {text}"
+    );
+    assert!(text.contains("TRACE") && text.contains("DEBUG"), "{text}");
+    let address = Address::from_bytes(*mailbox.as_bytes());
+    for canary in [
+        hex(&mailbox.as_bytes()[..4]),
+        hex(&key.public().as_bytes()[..4]),
+        hex(&relay_id.as_bytes()[..4]),
+        address.to_string(),
+        "127.0.0.1".into(),
+        port,
+        "5a5a5a5a".into(),
+    ] {
+        assert!(!text.contains(&canary), "{canary} in {text}");
+    }
+}

@@ -1,0 +1,665 @@
+//! Every request by every role, and what each is told (spec §7.3, §7.4).
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{Harness, Linked, NOW, config, rng};
+use tokio::time::{Instant, timeout};
+use valise_protocol::card::{Card, DeviceKeys, Profile, Roster, SignedStatement, first_root};
+use valise_protocol::descriptor::{Descriptor, DescriptorFields};
+use valise_protocol::id::{Address, EnvelopeDigest, MailboxId, WithdrawHash};
+use valise_protocol::key::{DhPublic, DhSecret, SigningKey};
+use valise_protocol::limits::{DAY, ENVELOPE, FRAME, FRAME_PLAIN, ROSTER_LIFE};
+use valise_protocol::prekey::PrekeySecret;
+use valise_protocol::time::Timestamp;
+use valise_protocol::wire::{Answer, Item, Refusal, Request, RequestKind, Stored, Target};
+use valise_relay::config::Config;
+use valise_relay::service::Service;
+use valise_relay::stop::{self, Stopper};
+use valise_relay::store::{Memory, Store};
+
+/// A mechanism with its devices' keys.
+struct Mechanism {
+    root: SigningKey,
+    devices: Vec<DeviceKeys>,
+    address: Address,
+}
+
+impl Mechanism {
+    fn new(devices: usize) -> Self {
+        let root = SigningKey::generate(&mut rng());
+        let address = Address::of_root(root.verifying_key().as_bytes());
+        let devices = (0..devices)
+            .map(|_| DeviceKeys::generate(&mut rng()))
+            .collect();
+        Self {
+            root,
+            devices,
+            address,
+        }
+    }
+
+    fn key(&self, device: usize) -> DhPublic {
+        self.devices[device].link.public()
+    }
+
+    fn statement(&self, device: usize, epoch: u64, at: Timestamp) -> SignedStatement {
+        let prekey = PrekeySecret::generate(&mut rng()).public();
+        SignedStatement::sign(self.address, &self.devices[device], epoch, prekey, at)
+    }
+
+    fn card(&self, epoch: u64, statements: Vec<SignedStatement>) -> Card {
+        self.card_of(&self.devices, epoch, statements)
+    }
+
+    fn card_of(
+        &self,
+        devices: &[DeviceKeys],
+        epoch: u64,
+        statements: Vec<SignedStatement>,
+    ) -> Card {
+        let devices = devices.iter().map(DeviceKeys::public).collect();
+        let profile = Profile::named(vec![("en".into(), "Example".into())]);
+        let roster = Roster::new(
+            self.address,
+            epoch,
+            devices,
+            vec![descriptor()],
+            profile,
+            NOW,
+        );
+        Card::new(
+            first_root(&self.root),
+            roster.unwrap().sign(&self.root),
+            statements,
+        )
+    }
+}
+
+fn descriptor() -> Vec<u8> {
+    let fields = DescriptorFields {
+        static_key: DhPublic::from_bytes([1; 32]),
+        tls_pin: [2; 32],
+        next_static_key: None,
+        next_tls_pin: None,
+        host: "relay.example".into(),
+        port: 443,
+        operator: String::new(),
+        jurisdiction: String::new(),
+        retention_days: (23, 37),
+        reaches: vec![],
+    };
+    let identity = SigningKey::from_bytes(&[8; 32]);
+    Descriptor::sign(fields, &identity, ROSTER_LIFE, NOW)
+        .unwrap()
+        .encode()
+}
+
+/// A service over a store in memory.
+struct House {
+    service: Arc<Service<Memory>>,
+    store: Arc<Memory>,
+    stopper: Stopper,
+}
+
+impl House {
+    fn new(config: &Config) -> Self {
+        let (stopper, stop) = stop::pair();
+        let store = Arc::new(Memory::new(config.ceilings()));
+        let service = Arc::new(Service::new(Arc::clone(&store), config, stop));
+        Self {
+            service,
+            store,
+            stopper,
+        }
+    }
+
+    async fn ask_at(&self, client: &DhPublic, request: Request, now: Timestamp) -> Answer {
+        self.service.answer(client, request, now, &mut rng()).await
+    }
+
+    async fn ask(&self, client: &DhPublic, request: Request) -> Answer {
+        self.ask_at(client, request, NOW).await
+    }
+
+    /// Serves a mechanism and publishes its card.
+    async fn serve(&self, mechanism: &Mechanism) {
+        self.store.allow_inbox(mechanism.address).await.unwrap();
+        let statements = (0..mechanism.devices.len())
+            .map(|device| mechanism.statement(device, 1, NOW))
+            .collect();
+        let published = self
+            .ask(&mechanism.key(0), publish(&mechanism.card(1, statements)))
+            .await;
+        assert_eq!(told(&published), Ok("published"));
+    }
+}
+
+fn stranger() -> DhPublic {
+    DhSecret::generate(&mut rng()).public()
+}
+
+fn publish(card: &Card) -> Request {
+    Request::Publish {
+        card: card.encode(),
+    }
+}
+
+fn deposit(target: Target, mailbox: MailboxId, envelope: u8) -> Request {
+    Request::Deposit {
+        target,
+        mailbox,
+        withdraw: WithdrawHash::from_bytes([envelope; 32]),
+        proof: Vec::new(),
+        envelope: Box::new([envelope; ENVELOPE]),
+    }
+}
+
+fn poll(target: Target, mailbox: MailboxId) -> Request {
+    poll_after(target, mailbox, 0, vec![], 0)
+}
+
+fn poll_after(
+    target: Target,
+    mailbox: MailboxId,
+    cursor: u64,
+    removals: Vec<EnvelopeDigest>,
+    wait_seconds: u16,
+) -> Request {
+    Request::Poll {
+        target,
+        mailbox,
+        cursor,
+        removals,
+        wait_seconds,
+    }
+}
+
+/// An answer in one word.
+fn told(answer: &Answer) -> Result<&'static str, Refusal> {
+    match answer {
+        Answer::Refused(refusal) => Err(*refusal),
+        Answer::Card(_) => Ok("card"),
+        Answer::Stored(Stored::New) => Ok("stored"),
+        Answer::Stored(Stored::Already) => Ok("already"),
+        Answer::Stored(Stored::Replaced) => Ok("replaced"),
+        Answer::Item(Item {
+            envelope: Some(_), ..
+        }) => Ok("item"),
+        Answer::Item(_) => Ok("nothing"),
+        Answer::Published => Ok("published"),
+    }
+}
+
+fn item(answer: Answer) -> Item {
+    match answer {
+        Answer::Item(item) => item,
+        other => panic!("expected an item, got {:?}", told(&other)),
+    }
+}
+
+#[tokio::test]
+async fn every_role_is_told_what_the_specification_says() {
+    let house = House::new(&config());
+    let (mechanism, other, bare, unserved) = (
+        Mechanism::new(2),
+        Mechanism::new(1),
+        Mechanism::new(1),
+        Mechanism::new(1),
+    );
+    house.serve(&mechanism).await;
+    house.serve(&other).await;
+    house.store.allow_inbox(bare.address).await.unwrap();
+    let inbox = mechanism.address.inbox();
+    let holder = stranger();
+    let own = MailboxId::of_return(holder.as_bytes());
+    let proof = match deposit(Target::Inbox, inbox, 9) {
+        Request::Deposit {
+            target,
+            mailbox,
+            withdraw,
+            envelope,
+            ..
+        } => Request::Deposit {
+            target,
+            mailbox,
+            withdraw,
+            proof: vec![1],
+            envelope,
+        },
+        other => other,
+    };
+    let mut forged = mechanism.card(2, vec![]).encode();
+    let last = forged.len() - 2;
+    forged[last] ^= 1;
+
+    // What is asked, then what a holder of a return mailbox, a device, and another mechanism's device are told.
+    use Refusal::{CardRefused, Malformed, NoCard, NoProof, NotADevice, UnknownInbox};
+    let table = [
+        (
+            "card",
+            Request::Card {
+                address: mechanism.address,
+            },
+            [Ok("card"); 3],
+        ),
+        (
+            "card of an inbox without one",
+            Request::Card {
+                address: bare.address,
+            },
+            [Err(NoCard); 3],
+        ),
+        (
+            "card elsewhere",
+            Request::Card {
+                address: unserved.address,
+            },
+            [Err(UnknownInbox); 3],
+        ),
+        (
+            "deposit elsewhere",
+            deposit(Target::Inbox, unserved.address.inbox(), 1),
+            [Err(UnknownInbox); 3],
+        ),
+        ("deposit with a proof", proof, [Err(NoProof); 3]),
+        ("sink", deposit(Target::Sink, inbox, 1), [Ok("stored"); 3]),
+        (
+            "poll of the inbox",
+            poll(Target::Inbox, inbox),
+            [Err(NotADevice), Ok("nothing"), Err(NotADevice)],
+        ),
+        (
+            "poll of an inbox without a card",
+            poll(Target::Inbox, bare.address.inbox()),
+            [Err(NotADevice); 3],
+        ),
+        (
+            "poll elsewhere",
+            poll(Target::Inbox, unserved.address.inbox()),
+            [Err(UnknownInbox); 3],
+        ),
+        (
+            "poll of the holder's mailbox",
+            poll(Target::Return, own),
+            [Ok("nothing"), Err(NotADevice), Err(NotADevice)],
+        ),
+        (
+            "poll of the sink",
+            poll(Target::Sink, inbox),
+            [Err(Malformed); 3],
+        ),
+        (
+            "publish",
+            publish(&mechanism.card(2, vec![])),
+            [Err(NotADevice), Ok("published"), Err(NotADevice)],
+        ),
+        (
+            "publish elsewhere",
+            publish(&unserved.card(1, vec![])),
+            [Err(UnknownInbox); 3],
+        ),
+        (
+            "publish a forged card",
+            Request::Publish { card: forged },
+            [Err(CardRefused); 3],
+        ),
+        (
+            "publish nonsense",
+            Request::Publish { card: vec![1; 40] },
+            [Err(CardRefused); 3],
+        ),
+    ];
+    let roles = [holder, mechanism.key(1), other.key(0)];
+    for (what, request, expected) in table {
+        for (role, expected) in roles.iter().zip(expected) {
+            let answer = house.ask(role, request.clone()).await;
+            assert_eq!(told(&answer), expected, "{what}, asked by {role:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_deposit_is_stored_once_and_replaced_by_its_withdraw_hash() {
+    let house = House::new(&config());
+    let mechanism = Mechanism::new(1);
+    house.serve(&mechanism).await;
+    let inbox = mechanism.address.inbox();
+    let first = deposit(Target::Inbox, inbox, 1);
+    assert_eq!(
+        told(&house.ask(&stranger(), first.clone()).await),
+        Ok("stored")
+    );
+    assert_eq!(told(&house.ask(&stranger(), first).await), Ok("already"));
+    let again = Request::Deposit {
+        target: Target::Inbox,
+        mailbox: inbox,
+        withdraw: WithdrawHash::from_bytes([1; 32]),
+        proof: vec![],
+        envelope: Box::new([2; ENVELOPE]),
+    };
+    assert_eq!(told(&house.ask(&stranger(), again).await), Ok("replaced"));
+    let found = item(
+        house
+            .ask(&mechanism.key(0), poll(Target::Inbox, inbox))
+            .await,
+    );
+    assert_eq!((found.envelope.unwrap()[0], found.waiting), (2, 0));
+}
+
+#[tokio::test]
+async fn an_envelope_stays_until_every_device_has_removed_it() {
+    let house = House::new(&config());
+    let mechanism = Mechanism::new(2);
+    house.serve(&mechanism).await;
+    let inbox = mechanism.address.inbox();
+    house
+        .ask(&stranger(), deposit(Target::Inbox, inbox, 1))
+        .await;
+    let digest = EnvelopeDigest::of(&[1; ENVELOPE]);
+    let remove = || poll_after(Target::Inbox, inbox, 0, vec![digest], 0);
+    assert_eq!(
+        told(&house.ask(&mechanism.key(0), remove()).await),
+        Ok("nothing")
+    );
+    assert_eq!(
+        told(&house.ask(&mechanism.key(0), remove()).await),
+        Ok("nothing")
+    );
+    assert_eq!(
+        told(
+            &house
+                .ask(&mechanism.key(1), poll(Target::Inbox, inbox))
+                .await
+        ),
+        Ok("item")
+    );
+    assert_eq!(
+        told(&house.ask(&mechanism.key(1), remove()).await),
+        Ok("nothing")
+    );
+    assert_eq!(house.store.usage().await.unwrap().inbox_envelopes, 0);
+}
+
+#[tokio::test]
+async fn a_stranger_removes_nothing_from_another_mailbox() {
+    let house = House::new(&config());
+    let holder = stranger();
+    let mailbox = MailboxId::of_return(holder.as_bytes());
+    house
+        .ask(&stranger(), deposit(Target::Return, mailbox, 1))
+        .await;
+    let digest = EnvelopeDigest::of(&[1; ENVELOPE]);
+    let remove = poll_after(Target::Return, mailbox, 0, vec![digest], 0);
+    assert_eq!(
+        told(&house.ask(&stranger(), remove).await),
+        Err(Refusal::NotADevice)
+    );
+    let mine = stranger();
+    let from_mine = poll_after(
+        Target::Return,
+        MailboxId::of_return(mine.as_bytes()),
+        0,
+        vec![digest],
+        0,
+    );
+    assert_eq!(told(&house.ask(&mine, from_mine).await), Ok("nothing"));
+    assert_eq!(
+        told(&house.ask(&holder, poll(Target::Return, mailbox)).await),
+        Ok("item")
+    );
+}
+
+#[tokio::test]
+async fn a_roster_without_the_slow_device_lets_go_of_what_the_others_removed() {
+    let house = House::new(&config());
+    let mechanism = Mechanism::new(2);
+    house.serve(&mechanism).await;
+    let inbox = mechanism.address.inbox();
+    house
+        .ask(&stranger(), deposit(Target::Inbox, inbox, 1))
+        .await;
+    let removals = vec![EnvelopeDigest::of(&[1; ENVELOPE])];
+    house
+        .ask(
+            &mechanism.key(0),
+            poll_after(Target::Inbox, inbox, 0, removals, 0),
+        )
+        .await;
+    let smaller = mechanism.card_of(&mechanism.devices[..1], 2, vec![]);
+    assert_eq!(
+        told(&house.ask(&mechanism.key(0), publish(&smaller)).await),
+        Ok("published")
+    );
+    assert_eq!(house.store.usage().await.unwrap().inbox_envelopes, 0);
+    let removed = house
+        .ask(&mechanism.key(1), poll(Target::Inbox, inbox))
+        .await;
+    assert_eq!(told(&removed), Err(Refusal::NotADevice));
+}
+
+#[tokio::test]
+async fn publishing_keeps_the_newest_statement_of_each_device() {
+    let house = House::new(&config());
+    let mechanism = Mechanism::new(2);
+    house.store.allow_inbox(mechanism.address).await.unwrap();
+    let later = NOW.plus(60);
+    let (mine, yours) = (
+        mechanism.statement(0, 1, later),
+        mechanism.statement(1, 1, NOW),
+    );
+    let old = mechanism.statement(0, 1, NOW);
+    for (device, statements) in [(0, vec![mine.clone()]), (1, vec![old, yours.clone()])] {
+        let card = mechanism.card(1, statements);
+        let answer = house
+            .ask_at(&mechanism.key(device), publish(&card), later)
+            .await;
+        assert_eq!(told(&answer), Ok("published"));
+    }
+    let request = Request::Card {
+        address: mechanism.address,
+    };
+    let Answer::Card(held) = house.ask(&stranger(), request).await else {
+        panic!()
+    };
+    assert_eq!(Card::decode(&held).unwrap().statements(), [mine, yours]);
+}
+
+#[tokio::test]
+async fn an_older_card_is_refused_also_after_the_one_held_has_run_out() {
+    let house = House::new(&config());
+    let mechanism = Mechanism::new(1);
+    house.store.allow_inbox(mechanism.address).await.unwrap();
+    let (old, new) = (mechanism.card(1, vec![]), mechanism.card(2, vec![]));
+    assert_eq!(
+        told(&house.ask(&mechanism.key(0), publish(&new)).await),
+        Ok("published")
+    );
+    let refused = house.ask(&mechanism.key(0), publish(&old)).await;
+    assert_eq!(told(&refused), Err(Refusal::CardRefused));
+    let much_later = NOW.plus(ROSTER_LIFE + DAY);
+    let refused = house
+        .ask_at(&mechanism.key(0), publish(&old), much_later)
+        .await;
+    assert_eq!(told(&refused), Err(Refusal::CardRefused));
+    // Its devices go on collecting: mail does not wait for the root key's holder to be back.
+    let inbox = poll(Target::Inbox, mechanism.address.inbox());
+    let answer = house.ask_at(&mechanism.key(0), inbox, much_later).await;
+    assert_eq!(told(&answer), Ok("nothing"));
+}
+
+#[tokio::test]
+async fn full_mailboxes_and_a_full_relay_are_told_to_depositors() {
+    let house = House::new(&Config {
+        return_envelopes: 1,
+        inbox_envelopes: 10,
+        store_envelopes: 20,
+        ..config()
+    });
+    let returns = |n: u8| MailboxId::from_bytes([n; 32]);
+    for (mailbox, envelope, expected) in [
+        (1, 1, Ok("stored")),
+        (1, 1, Ok("already")),
+        (1, 2, Err(Refusal::MailboxFull)),
+        (2, 3, Ok("stored")),
+        (3, 4, Err(Refusal::RelayFull)),
+    ] {
+        let answer = house
+            .ask(
+                &stranger(),
+                deposit(Target::Return, returns(mailbox), envelope),
+            )
+            .await;
+        assert_eq!(told(&answer), expected, "{mailbox} {envelope}");
+    }
+}
+
+#[tokio::test]
+async fn expiry_is_drawn_between_the_shortest_and_the_longest_retention() {
+    let house = House::new(&Config {
+        return_envelopes: 1_000,
+        ..config()
+    });
+    let mailbox = MailboxId::from_bytes([1; 32]);
+    for n in 0..100_u8 {
+        house
+            .ask(&stranger(), deposit(Target::Return, mailbox, n))
+            .await;
+    }
+    let left = async |days: u64| {
+        house.store.expire(NOW.plus(days * DAY)).await.unwrap();
+        house.store.usage().await.unwrap().return_envelopes
+    };
+    assert_eq!(left(23).await, 100, "nothing goes before the shortest");
+    let middle = left(30).await;
+    assert!(
+        (20..80).contains(&middle),
+        "{middle} of 100 are left in the middle"
+    );
+    assert_eq!(left(37).await, 0, "nothing stays beyond the longest");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_waits_is_answered_when_something_arrives() {
+    let house = House::new(&config());
+    let holder = stranger();
+    let mailbox = MailboxId::of_return(holder.as_bytes());
+    let service = Arc::clone(&house.service);
+    let waiting = tokio::spawn(async move {
+        let request = poll_after(Target::Return, mailbox, 0, vec![], 100);
+        service.answer(&holder, request, NOW, &mut rng()).await
+    });
+    tokio::time::sleep(Duration::from_secs(50)).await;
+    assert!(!waiting.is_finished());
+    house
+        .ask(&stranger(), deposit(Target::Return, mailbox, 1))
+        .await;
+    assert_eq!(told(&waiting.await.unwrap()), Ok("item"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_waits_in_vain_ends_when_its_time_is_over() {
+    let house = House::new(&config());
+    let holder = stranger();
+    let begun = Instant::now();
+    let mailbox = MailboxId::of_return(holder.as_bytes());
+    let answer = house
+        .ask(&holder, poll_after(Target::Return, mailbox, 7, vec![], 100))
+        .await;
+    let item = item(answer);
+    assert!(item.envelope.is_none());
+    assert_eq!(item.cursor, 7, "the cursor given comes back");
+    assert_eq!(begun.elapsed().as_secs(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopping_relay_answers_waiting_polls_at_once() {
+    let house = House::new(&config());
+    let holder = stranger();
+    let begun = Instant::now();
+    let mailbox = MailboxId::of_return(holder.as_bytes());
+    let request = poll_after(Target::Return, mailbox, 0, vec![], 100);
+    let (answer, ()) = tokio::join!(house.ask(&holder, request), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        house.stopper.stop();
+    });
+    assert_eq!(told(&answer), Ok("nothing"));
+    assert_eq!(begun.elapsed().as_secs(), 1);
+}
+
+/// Sends a request's plaintext and reads the answer to a request of this kind.
+async fn exchange(linked: &mut Linked, plain: &[u8], kind: RequestKind) -> Answer {
+    let sealed = linked.link.seal(plain).unwrap();
+    linked.send.write_all(&sealed).await.unwrap();
+    let mut answer = vec![0; kind.frames_down() * FRAME];
+    linked.recv.read_exact(&mut answer).await.unwrap();
+    Answer::decode(kind, &linked.link.open(&answer).unwrap()).unwrap()
+}
+
+async fn converse(linked: &mut Linked, request: &Request) -> Answer {
+    exchange(linked, &request.encode(), request.kind()).await
+}
+
+#[tokio::test]
+async fn an_envelope_travels_from_link_to_link() {
+    let relay = Harness::start(config()).await;
+    let client = relay.connect().await;
+    let key = DhSecret::generate(&mut rng());
+    let mailbox = MailboxId::of_return(key.public().as_bytes());
+    let mut sender = client.link().await;
+    let answer = converse(&mut sender, &deposit(Target::Return, mailbox, 5)).await;
+    assert_eq!(told(&answer), Ok("stored"));
+    let mut holder = client.link_as(&key).await;
+    let found = item(converse(&mut holder, &poll(Target::Return, mailbox)).await);
+    assert_eq!(*found.envelope.unwrap(), [5; ENVELOPE]);
+    let next = poll_after(Target::Return, mailbox, found.cursor, vec![], 0);
+    assert_eq!(told(&converse(&mut holder, &next).await), Ok("nothing"));
+}
+
+#[tokio::test]
+async fn a_first_frame_of_no_kind_is_refused_in_one_frame_and_ends_the_link() {
+    let relay = Harness::start(config()).await;
+    let client = relay.connect().await;
+    for first in [vec![0; FRAME_PLAIN], vec![0xff; FRAME_PLAIN]] {
+        let mut linked = client.link().await;
+        let answer = exchange(&mut linked, &first, RequestKind::Publish).await;
+        assert_eq!(told(&answer), Err(Refusal::Malformed));
+        assert_eq!(linked.recv.read(&mut [0]).await.unwrap(), None);
+    }
+}
+
+#[tokio::test]
+async fn what_is_malformed_later_is_refused_in_the_frames_of_its_kind() {
+    let relay = Harness::start(config()).await;
+    let client = relay.connect().await;
+    let mut linked = client.link().await;
+    let request = poll(Target::Return, MailboxId::from_bytes([1; 32]));
+    let mut plain = request.encode();
+    *plain.last_mut().unwrap() = 1;
+    let answer = exchange(&mut linked, &plain, RequestKind::Poll).await;
+    assert_eq!(told(&answer), Err(Refusal::Malformed));
+    assert_eq!(linked.recv.read(&mut [0]).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_stopping_relay_finishes_the_request_in_flight() {
+    let relay = Harness::start(config()).await;
+    let client = relay.connect().await;
+    let key = DhSecret::generate(&mut rng());
+    let mailbox = MailboxId::of_return(key.public().as_bytes());
+    let mut holder = client.link_as(&key).await;
+    let request = poll_after(Target::Return, mailbox, 0, vec![], 100);
+    let stopped = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        relay.relay.shutdown().await
+    };
+    let (answer, stopped) = tokio::join!(
+        timeout(Duration::from_secs(5), converse(&mut holder, &request)),
+        async { timeout(Duration::from_secs(5), stopped).await.unwrap() }
+    );
+    assert_eq!(told(&answer.unwrap()), Ok("nothing"));
+    stopped.unwrap();
+}

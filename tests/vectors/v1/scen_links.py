@@ -1,0 +1,124 @@
+"""Vectors of §7: the handshake, frames, requests, answers, who may poll."""
+import v1 as v
+from v1 import Rng, encode
+from . import ops
+from .world import ADDRESS, DEV, Key, RELAY, RELAY_2, RELAY_ID, adder, card, flip
+
+
+def scenarios():
+    out = []
+    V = adder(out)
+    links(V), requests(V), answers(V), polls(V)
+    return out
+
+
+def cut(header, att=b"", n=1, tail=b""):
+    """The plaintexts of n frames."""
+    raw = header if type(header) is bytes else encode(header)
+    plain = (v.u16(len(raw)) + raw + att).ljust(n * v.FRAME - len(tail), b"\0") + tail
+    return {f"frame-{k}": plain[k * v.FRAME:(k + 1) * v.FRAME] for k in range(n)}
+
+
+def links(V):
+    r = Rng("valise vectors 1/link")
+    base = {"relay-static-private": RELAY.identity, "relay-id": RELAY_ID, "client-static-private": r(32),
+            "client-ephemeral-private": r(32), "client-kem-seed": r(64), "relay-ephemeral-private": r(32), "relay-encaps-randomness": r(32)}
+    pick = lambda *names: {k: base[k] for k in base if k in names}
+    up, down = cut({0: 1, 1: ADDRESS}), cut({0: 0, 1: 7}, n=2)
+    V("link-accept", "§7.1 §7.2", "Both ends: three messages, the keys, a card request up and a refusal down (2 frames).", "ok", "link",
+      base | {"up-0-plain": up["frame-0"], "down-0-plain": down["frame-0"], "down-1-plain": down["frame-1"]})
+    whole = ops.op_link(base)
+    m1, m2 = whole["message-1"], whole["message-2"]
+    k1 = ("relay-static-private", "relay-id")
+    k2 = k1 + ("client-static-private", "client-ephemeral-private", "client-kem-seed")
+    k3 = k1 + ("relay-ephemeral-private", "relay-encaps-randomness")
+    L1 = lambda slug, about, expect, m, **o: V(f"link-message-1-{slug}", "§7.1", about, expect, "link-read-1", pick(*k1) | o | {"message-1": m})
+    L2 = lambda slug, about, expect, m: V(f"link-message-2-{slug}", "§7.1", about, expect, "link-read-2", pick(*k2) | {"message-2": m})
+    L3 = lambda slug, about, expect, m: V(f"link-message-3-{slug}", "§7.1", about, expect, "link-read-3", pick(*k3) | {"message-1": m1, "message-3": m})
+    static = v.x25519_pub(base["relay-static-private"])
+
+    def client(**o):
+        c = v.Client(static, RELAY_ID, base["client-static-private"], base["client-ephemeral-private"], base["client-kem-seed"], dh=v.x25519_lax)
+        for k, x in o.items():
+            setattr(c, k, x)
+        return c
+
+    L1("reject-another-relay-id", "The relay's id is another than the one in the prologue.", "bad-handshake", m1, **{"relay-id": RELAY_2})
+    L1("reject-ek-modulus", "The first coefficient of ek is 4095, properly encrypted.", "bad-kem-key", client(ek=b"\xff\xff" + client().ek[2:]).message_1())
+    L1("reject-ephemeral-zero", "e is zero: the shared secret is zero.", "zero-dh", client(e=None).message_1())
+
+    def answer(payload=None, e=base["relay-ephemeral-private"]):
+        s = v.Relay(base["relay-static-private"], RELAY_ID)
+        s.hs.dh = v.x25519_lax
+        s.read_1(m1)
+        return s.message_2(e, base["relay-encaps-randomness"], payload or v.payload_2())
+
+    L2("reject-ephemeral-zero", "The relay's e is zero: the shared secret is zero.", "zero-dh", answer(e=None))
+    L2("reject-reserved-not-zero", "The last reserved byte is 1.", "reserved-not-zero", answer(v.payload_2(reserved=bytes(57) + b"\1")))
+    L2("reject-version-2", "Version 2, and an effort: told as an unknown version.", "unknown-version", answer(v.payload_2(1, version=2)))
+    L2("reject-effort", "An effort of 1.", "effort-not-zero", answer(v.payload_2(effort=1)))
+    c = client()
+    c.message_1(), c.read_2(m2)
+    c.hs.s = None
+    L3("reject-static-zero", "s is zero: the shared secret is zero.", "zero-dh", c.message_3())
+    c = v.Cipher(whole["key-up"])
+    frames = [v.frame_encrypt(c, bytes([n]) * v.FRAME) for n in range(2)]
+    V("frame-reject-out-of-order", "§7.2", "The second frame where the first is due.", "bad-frame", "frame",
+      {"key": whole["key-up"], "counter": 0, "frame": frames[1]})
+
+
+DEP = {0: 2, 1: 0, 2: ADDRESS, 3: bytes(range(32)), 4: b""}
+POLL = {0: 3, 1: 1, 2: bytes(range(32)), 3: 0, 4: [], 5: 0}
+CARD = {0: 1, 1: ADDRESS}
+ENV = b"".join(bytes([n]) * 8192 for n in range(1, 9))
+
+
+def requests(V):
+    c = card(1)
+    Q = lambda slug, about, expect, frames, spec="§7.3": V(f"request-{slug}", spec, about, expect, "request", frames)
+    Q("accept-card", "Kind 1, one frame.", "ok", cut(CARD))
+    Q("accept-deposit", "Kind 2, four frames.", "ok", cut(DEP, ENV, 4))
+    Q("accept-poll", "Kind 3, one frame, with 256 removals and the longest wait.", "ok",
+      cut(POLL | {1: 0, 2: ADDRESS, 3: 2**64 - 1, 4: [bytes([n]) * 32 for n in range(256)], 5: 100}))
+    Q("accept-publish", "Kind 4, two frames.", "ok", cut({0: 4, 1: len(c)}, c, 2))
+    Q("reject-unknown-kind", "Kind 5: refused in one frame.", "unknown-kind", cut({0: 5}))
+    Q("reject-header-not-deterministic", "The kind in two bytes: refused in one frame.", "bad-cbor", cut(bytes.fromhex("a2001801015820") + ADDRESS))
+    Q("reject-header-of-16623", "The header's length says 16,623.", "bad-length", {"frame-0": (v.u16(16623) + encode(CARD)).ljust(v.FRAME, b"\0")}, spec="§7.2")
+    Q("reject-padding-of-card", "The byte after the header is 1: refused in the two frames of a card request.", "bad-padding", cut(CARD, b"\1"), spec="§7.2 §7.3")
+    Q("reject-padding-of-poll", "The last byte of the frame is 1: refused in the four frames of a poll.", "bad-padding", cut(POLL, tail=b"\1"), spec="§7.2 §7.3")
+    Q("reject-padding-of-deposit", "The last byte of a deposit's fourth frame is 1.", "bad-padding", cut(DEP, ENV, 4, b"\1"), spec="§7.2")
+    good = [CARD, DEP, DEP | {1: 2, 2: bytes(32)}, POLL, POLL | {4: [bytes(32)] * 2}, {0: 4, 1: 1}, {0: 4, 1: 32768}]
+    bad = [{0: 1}, {0: 1, 1: ADDRESS[:31]}, CARD | {2: 0}, DEP | {1: 3}, DEP | {2: bytes(33)}, DEP | {3: bytes(31)}, DEP | {4: bytes(257)},
+           {k: x for k, x in DEP.items() if k != 4}, POLL | {1: 2}, POLL | {4: [bytes(32)] * 257}, POLL | {4: [bytes(31)]}, POLL | {5: 101},
+           POLL | {3: b""}, {0: 4, 1: 1, 2: 0}, {0: False, 1: ADDRESS}, {}, []]
+    table(V, "request-headers", "§7.3", "Lengths, targets, proof of work, removals, wait, keys missing or not given.", good, bad)
+
+
+def table(V, op, spec, about, good, bad):
+    V(op + "-table", spec, about, "ok", op, {f"good-{n}": encode(x) for n, x in enumerate(good)} | {f"bad-{n}": encode(x) for n, x in enumerate(bad)})
+
+
+def answers(V):
+    c = card(1)
+    A = lambda slug, about, expect, kind, frames: V(f"answer-{slug}", "§7.2 §7.4", about, expect, "answer", {"request-kind": kind} | frames)
+    A("accept-card", "A card in two frames.", "ok", 1, cut({0: 1, 1: len(c)}, c, 2))
+    A("accept-item", "An envelope, and two more wait.", "ok", 3, cut({0: 3, 1: 2, 2: 9, 3: True}, ENV, 4))
+    A("accept-no-item", "Nothing there.", "ok", 3, cut({0: 3, 1: 0, 2: 7, 3: False}, n=4))
+    A("accept-refusal-of-poll", "A refusal has the frames of the request that it answers.", "ok", 3, cut({0: 0, 1: 6}, n=4))
+    A("accept-refusal-1-in-one-frame", "The header of a poll was malformed.", "ok", 3, cut({0: 0, 1: 1}))
+    A("accept-refusal-1-in-four-frames", "The padding of a poll was malformed.", "ok", 3, cut({0: 0, 1: 1}, n=4))
+    A("reject-envelope-though-absent", "Not present, but a byte where the envelope would be.", "bad-padding", 3, cut({0: 3, 1: 0, 2: 0, 3: False}, b"\1", n=4))
+    good = [{0: 0, 1: 1}, {0: 0, 1: 10}, {0: 1, 1: 32768}, {0: 2, 1: 0}, {0: 2, 1: 1}, {0: 2, 1: 2}, {0: 3, 1: 2**32 - 1, 2: 2**64 - 1, 3: True}, {0: 4}]
+    bad = [{0: 0}, {0: 1, 1: 32769}, {0: 2, 1: 3}, {0: 2}, {0: 3, 1: 2**32, 2: 9, 3: True}, {0: 3, 1: 0, 2: 9, 3: 1},
+           {0: 3, 1: 0, 2: 9}, {0: 4, 1: 0}, {}]
+    table(V, "answer-headers", "§7.4", "Lengths, counts, values, keys missing or not given.", good, bad)
+
+
+def polls(V):
+    mk = Key("poller")
+    L = lambda slug, about, expect, header, key, **o: V(f"poll-{slug}", "§7.3", about, expect, "poll", {"client-static": key} | o | {"header": encode(header)})
+    ks = {f"roster-link-key-{n}": k.pub[2] for n, k in enumerate(DEV[:2])}
+    L("accept-return-mailbox", "The mailbox of the link's own key.", "ok", POLL | {2: v.mailbox_of(mk.pub[2])}, mk.pub[2])
+    L("accept-inbox", "A device of the roster.", "ok", POLL | {1: 0, 2: ADDRESS}, DEV[1].pub[2], **ks)
+    L("reject-return-mailbox-of-another-key", "Another key's mailbox.", "refused-6", POLL | {2: v.mailbox_of(mk.pub[2])}, mk.pub[1])
+    L("reject-inbox-by-stranger", "The identity key of a device of the roster, not its link key.", "refused-6", POLL | {1: 0, 2: ADDRESS}, DEV[1].pub[1], **ks)
