@@ -97,7 +97,9 @@ pub async fn once(vault: &Vault, delay: u64) -> Outcome<()> {
             outcome = collected;
         }
     }
-    report(tally);
+    if outcome.is_ok() || tally != Tally::default() {
+        report(tally);
+    }
     let collected = if outcome.is_ok() {
         Collected::Everything
     } else {
