@@ -242,6 +242,11 @@ pub fn describe(handling: &Handling) -> Vec<String> {
     lines
 }
 
+/// The word of a basis of consent, for lists.
+pub fn basis_word(basis: ConsentBasis) -> &'static str {
+    name(basis, &BASES)
+}
+
 /// The word of a timing, for lists.
 pub fn timing_word(timing: Timing) -> &'static str {
     name(timing, &TIMINGS)

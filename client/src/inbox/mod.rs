@@ -17,7 +17,7 @@ use crate::vault::Vault;
 use crate::vault::command::Access;
 
 use self::reply::Pace;
-use self::thread::Threads;
+use self::thread::{Thread, Threads};
 
 /// `valise inbox`
 #[derive(Args, Debug)]
@@ -101,7 +101,7 @@ impl InboxGroup {
     }
 }
 
-/// Removes a submission and its answers from this vault. They stay remembered, so that they do not come back.
+/// Asks, deletes, and says what is and is not gone.
 fn delete(vault: &Vault, which: &str, yes: bool) -> Outcome<()> {
     let state = vault.state()?;
     let threads = Threads::of(&state);
@@ -111,7 +111,22 @@ fn delete(vault: &Vault, which: &str, yes: bool) -> Outcome<()> {
     if !yes && !Terminal::open()?.confirm(&question)? {
         return Err(Failure::new("nothing was deleted"));
     }
-    let unsent = vault.change(|change| {
+    let unsent = remove(vault, thread)?;
+    ui::say(&format!("deleted {id}"));
+    if unsent > 0 {
+        ui::note("an answer that still waited to be sent is gone with it.");
+    }
+    ui::note(
+        "gone: from this vault; its file was overwritten. Not gone: from your colleagues' vaults and from backups. The relay keeps \
+         what they have not collected. Flash memory and snapshots may keep encrypted remains, which this vault's \
+         passphrase and a prekey still held could open.",
+    );
+    Ok(())
+}
+
+/// Removes a submission and its answers. They stay remembered, so that they do not come back. Gives how many answers were not sent.
+fn remove(vault: &Vault, thread: &Thread) -> Outcome<usize> {
+    vault.change(|change| {
         let mut gone = Vec::new();
         change.state.items.retain(|entry| {
             let goes = thread.holds(entry);
@@ -127,15 +142,8 @@ fn delete(vault: &Vault, which: &str, yes: bool) -> Outcome<()> {
         let unsent = gone.len() - items;
         gone.into_iter().for_each(|name| change.remove(name));
         Ok(unsent)
-    })?;
-    ui::say(&format!("deleted {id}"));
-    if unsent > 0 {
-        ui::note("an answer that still waited to be sent is gone with it.");
-    }
-    ui::note(
-        "gone: from this vault; its file was overwritten. Not gone: from your colleagues' vaults and from backups. The relay keeps \
-         what they have not collected. Flash memory and snapshots may keep encrypted remains, which this vault's \
-         passphrase and a prekey still held could open.",
-    );
-    Ok(())
+    })
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,6 @@ use crate::dial::{Connection, fresh_key};
 use crate::failure::{Failure, Outcome};
 use crate::link::LinkFault;
 use crate::mechanism::card;
-use crate::mechanism::exchange::relays;
 use crate::random;
 use crate::session::random_withdraw_hash;
 use crate::ui;
@@ -111,14 +110,12 @@ fn read(vault: &Vault, outgoing: &Outgoing) -> Outcome<Box<[u8; ENVELOPE]>> {
         })
 }
 
-/// Only the mechanism's own relays are dialled: a submission must not make staff connect to a place of its sender's choice.
+/// Only relays on the mechanism's roster are dialled, at the host given there (spec §4.5): a submission must not make staff
+/// connect to a place of its sender's choice.
 fn relay_of(state: &State, outgoing: &Outgoing) -> Outcome<RelayContact> {
-    let mut known = relays(state)?;
-    if let Some(held) = card::held(state, now())? {
-        known.extend(held.card.relays());
-    }
-    known
-        .into_iter()
+    let held = card::needed(state, now())?;
+    held.card
+        .relays()
         .find(|relay| relay.id() == outgoing.relay)
         .ok_or_else(foreign_relay)
 }

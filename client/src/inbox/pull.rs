@@ -40,6 +40,8 @@ pub enum Found {
     Nothing,
     /// Not for this device, altered, or not valid.
     Unopenable,
+    /// By a device that is not on the roster known here. The roster may be the older of the two.
+    Stranger,
 }
 
 /// How many of each were found.
@@ -66,6 +68,8 @@ enum Stay {
 const FIRST_PAUSE: u64 = 5;
 /// See [`FIRST_PAUSE`].
 const LONGEST_PAUSE: u64 = 300;
+/// A card fetched longer ago than this, in seconds, may lack a new colleague.
+const SETTLED: u64 = 60;
 /// A watch takes in the newest card at least this often, in seconds.
 const REFRESH: u64 = 3_600;
 
@@ -74,7 +78,7 @@ impl Tally {
         match found {
             Found::Submission => self.submissions += 1,
             Found::Answer => self.answers += 1,
-            Found::Unopenable => self.unopenable += 1,
+            Found::Unopenable | Found::Stranger => self.unopenable += 1,
             Found::Nothing => {}
         }
     }
@@ -93,7 +97,9 @@ pub async fn once(vault: &Vault, delay: u64) -> Outcome<()> {
             outcome = collected;
         }
     }
-    report(tally);
+    if outcome.is_ok() || tally != Tally::default() {
+        report(tally);
+    }
     let collected = if outcome.is_ok() {
         Collected::Everything
     } else {
@@ -161,6 +167,9 @@ async fn collect(
 ) -> Outcome<()> {
     let began = now();
     let mut exchange = exchange(vault, relay, began).await?;
+    if let Err(failure) = &exchange.published {
+        ui::error(failure);
+    }
     let outcome = match check_enrolled(&vault.state()?, began) {
         Ok(()) => poll(vault, &mut exchange.link, stay, began, tally).await,
         Err(failure) => Err(failure),
@@ -213,6 +222,10 @@ async fn poll(
             Some(envelope) if item.cursor > cursor => {
                 cursor = item.cursor;
                 let found = take(vault, envelope.as_slice(), now())?;
+                if found == Found::Stranger && now().since(began) > SETTLED {
+                    // With the newest card it is looked at again: it was not acknowledged.
+                    return Ok(());
+                }
                 tally.count(found);
                 removals.push(EnvelopeDigest::of(envelope.as_slice()));
                 if matches!(stay, Stay::Watching { .. }) {
@@ -269,7 +282,7 @@ pub fn take(vault: &Vault, envelope: &[u8], now: Timestamp) -> Outcome<Found> {
         Message::Copy(copy) => {
             let held = card::needed(&state, now)?;
             if !held.card.roster().has_identity(&opened.writer) {
-                return Ok(Found::Unopenable);
+                return Ok(Found::Stranger);
             }
             // An answer to something that was deleted here stays away with it.
             let known = |state: &State| {
@@ -330,7 +343,9 @@ fn announce(found: Found) {
     match found {
         Found::Submission => ui::say("a new submission came: valise inbox list"),
         Found::Answer => ui::say("a colleague's answer came: valise inbox list"),
-        Found::Unopenable => ui::note("an envelope came that this device cannot open."),
+        Found::Unopenable | Found::Stranger => {
+            ui::note("an envelope came that this device cannot open.")
+        }
         Found::Nothing => {}
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use valise_protocol::card::Proof;
 use valise_protocol::envelope::{SealError, seal};
+use valise_protocol::id::RelayId;
 use valise_protocol::limits::{ENVELOPE, REPLY_TEXT};
 use valise_protocol::message::{Copied, Message, Reply, Submission, SubmissionId};
 use valise_protocol::prekey::Prekey;
@@ -105,7 +106,7 @@ pub async fn reply(
 }
 
 /// Seals the answer and its copy, and puts both into the vault to be sent.
-fn put(
+pub(super) fn put(
     vault: &Vault,
     state: &State,
     thread: &Thread,
@@ -139,7 +140,7 @@ fn put(
             outgoing = draft.outgoing(change.add(envelope.as_slice())?);
             outgoing.mailbox = change.state.address.inbox();
             outgoing.to_inbox = true;
-            outgoing.relay = own_relay(&change.state)?.unwrap_or(relay);
+            outgoing.relay = first_relay(&held).unwrap_or(relay);
             change.state.outbox.push(outgoing);
         }
         let name = change.add(&Item::new(writer, &copy).encode())?;
@@ -153,11 +154,8 @@ fn put(
 }
 
 /// The relay on which colleagues look first.
-fn own_relay(state: &State) -> Outcome<Option<valise_protocol::id::RelayId>> {
-    let relays = crate::mechanism::exchange::relays(state)?;
-    Ok(relays
-        .first()
-        .map(valise_protocol::contact::RelayContact::id))
+fn first_relay(held: &Held) -> Option<RelayId> {
+    held.card.relays().next().map(|relay| relay.id())
 }
 
 fn random_id() -> SubmissionId {

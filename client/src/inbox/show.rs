@@ -2,7 +2,7 @@
 
 use valise_protocol::card::{Device, VerifiedCard};
 use valise_protocol::key::DhPublic;
-use valise_protocol::message::{Content, Copied, Handling, Message};
+use valise_protocol::message::{Answer, Content, Copied, Handling, Message};
 use valise_protocol::time::Timestamp;
 use valise_protocol::words::pseudonym;
 
@@ -48,7 +48,11 @@ pub fn list(vault: &Vault) -> Outcome<()> {
 }
 
 /// The lines of a list; in the error, those of a damaged one.
-fn describe(vault: &Vault, threads: &Threads, thread: &Thread) -> Result<Vec<String>, Vec<String>> {
+pub(super) fn describe(
+    vault: &Vault,
+    threads: &Threads,
+    thread: &Thread,
+) -> Result<Vec<String>, Vec<String>> {
     let came = thread.submission.as_ref().or(thread.answers.first());
     let mut lines = vec![format!(
         "{}  {}  {}  {}",
@@ -79,15 +83,16 @@ fn describe(vault: &Vault, threads: &Threads, thread: &Thread) -> Result<Vec<Str
 /// Urgency and consent in one line.
 fn summary(handling: &Handling) -> String {
     let answer = |answer| match answer {
-        valise_protocol::message::Answer::Yes => "yes",
-        valise_protocol::message::Answer::No => "no",
-        valise_protocol::message::Answer::Ask => "ask first",
+        Answer::Yes => "yes",
+        Answer::No => "no",
+        Answer::Ask => "ask",
     };
     format!(
-        "{}; names to the Government: {}, in public: {}; language {}",
+        "{}; Government: {}; public: {}; consent: {}; language: {}",
         handling::timing_word(handling.timing),
         answer(handling.name_to_government),
         answer(handling.name_in_public),
+        handling::basis_word(handling.basis),
         escape::line(&handling.language)
     )
 }
@@ -157,7 +162,7 @@ fn show_content(content: &Content) {
         }
     }
     ui::say("");
-    ui::quote(&content.text);
+    ui::quote(content.text.trim_end());
 }
 
 /// What answers are shown with.
@@ -188,7 +193,7 @@ impl Answers<'_> {
         let still = if waits && own { " (not sent yet)" } else { "" };
         ui::say(&format!("{what} by {who} on {}{still}", copy.written));
         if let Some(text) = &copy.text {
-            ui::quote(text);
+            ui::quote(text.trim_end());
         }
     }
 

@@ -137,7 +137,12 @@ async fn add(
     let signed = publish::next_roster(&held.card, devices, &root, now)?;
     publish::keep_roster(&vault, &signed, &root, now)?;
     ui::say(&format!("added {}", device_name(&request.device())));
-    if try_publish(&vault, now).await {
+    let published = try_publish(&vault, now).await;
+    if request.device() == vault.state()?.device.keys().public() {
+        ui::note("it is this machine: it opens what is sent from now on, nothing earlier.");
+        return Ok(());
+    }
+    if published {
         ui::note("now, on the new machine: valise inbox pull");
     }
     ui::note(
@@ -272,5 +277,47 @@ async fn refresh(vault: &Vault, now: Timestamp) {
             "going on with the card in the vault: {}",
             failure.what()
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mechanism::tests::Scene;
+
+    #[test]
+    fn a_request_for_another_mechanism_and_a_ninth_device_are_refused() {
+        let scene = Scene::new(SLOTS);
+        let card = &scene.held(scene.began).card;
+        let keys = valise_protocol::card::DeviceKeys::generate(&mut random::system());
+        let elsewhere = valise_protocol::id::Address::from_bytes([9; 32]);
+        let refused = |request| with_device(card, &request).unwrap_err();
+        assert!(
+            refused(keys.request(elsewhere))
+                .what()
+                .contains("another mechanism")
+        );
+        assert!(
+            refused(keys.request(card.address()))
+                .what()
+                .contains("at most 8")
+        );
+        let own = scene.state.device.keys().request(card.address());
+        assert!(refused(own).what().contains("already"));
+    }
+
+    #[test]
+    fn a_device_is_found_by_its_number_or_its_words_only() {
+        let scene = Scene::new(3);
+        let card = &scene.held(scene.began).card;
+        let devices = card.roster().devices();
+        assert_eq!(find(devices, "2").unwrap(), &devices[1]);
+        assert_eq!(
+            find(devices, &device_name(&devices[2])).unwrap(),
+            &devices[2]
+        );
+        for wrong in ["0", "4", "", "-1", "acid"] {
+            assert!(find(devices, wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -22,6 +22,8 @@ pub struct Exchange {
     pub connection: Connection,
     /// The link, for further requests.
     pub link: OpenLink,
+    /// Whether the relay took what it lacked; mail can be read in any case.
+    pub published: Outcome<()>,
 }
 
 /// The relays of the mechanism, as its contact line names them.
@@ -35,38 +37,66 @@ pub fn relays(state: &State) -> Outcome<Vec<RelayContact>> {
     Ok(contact.ways().iter().map(|way| way.relay.clone()).collect())
 }
 
+/// The way through an ingress is for a later version: whoever counts on it is told (spec §2.2).
+fn tell_directness(state: &State, relay: &RelayContact) {
+    let contact: Result<Contact, _> = state.contact.parse();
+    let asked = contact.is_ok_and(|contact| {
+        let mut ways = contact.ways().iter();
+        ways.any(|way| way.relay == *relay && way.ingress.is_some())
+    });
+    if asked {
+        ui::note(
+            "the contact line names a way through another relay; this version dials directly, so that the relay sees \
+             this computer's network address.",
+        );
+    }
+}
+
 /// Connects, takes in the newest card, makes a new prekey if one is due, and publishes what the relay does not have yet.
 ///
 /// # Errors
 /// A failure when the relay is not reached or refuses.
 pub async fn exchange(vault: &Vault, relay: &RelayContact, now: Timestamp) -> Outcome<Exchange> {
+    tell_directness(&vault.state()?, relay);
     let connection = Connection::dial(relay, now).await?;
     let keys = vault.state()?.device.keys();
     let mut link = connection.link(&keys.link).await?;
     let theirs = newest_card(&mut link, vault, now).await?;
-    let state = vault.change(|change| {
-        if let Some(held) = card::held(&change.state, now)?
-            && card::lists(&held.card, &change.state)
-            && !held.expired
-        {
-            let epoch = held.card.epoch();
-            prekeys::renew(&mut change.state, epoch, now, &mut random::system());
-            let own = card::with_own_prekey(&change.state, &held.card);
-            if let Ok(own) = own.verify(change.state.address, None, now) {
-                card::keep(&mut change.state, &own);
-            }
-        }
-        Ok(())
-    });
-    state?;
+    renew_prekey(vault, now)?;
     let state = vault.state()?;
+    let mut published = Ok(());
     if let Some(held) = card::held(&state, now)?
         && is_news(&state, &held, theirs.as_ref())
     {
-        publish(&mut link, &held.card, &state).await?;
-        mark_published(vault)?;
+        published = publish(&mut link, &held.card, &state).await;
+        if published.is_ok() {
+            mark_published(vault)?;
+        }
     }
-    Ok(Exchange { connection, link })
+    Ok(Exchange {
+        connection,
+        link,
+        published,
+    })
+}
+
+/// Makes a new prekey if this device is on a roster that holds, and one is due.
+fn renew_prekey(vault: &Vault, now: Timestamp) -> Outcome<()> {
+    vault.change(|change| {
+        let Some(held) = card::held(&change.state, now)? else {
+            return Ok(());
+        };
+        if held.expired || !card::lists(&held.card, &change.state) {
+            return Ok(());
+        }
+        let epoch = held.card.epoch();
+        prekeys::renew(&mut change.state, epoch, now, &mut random::system());
+        let own = card::with_own_prekey(&change.state, &held.card);
+        if let Ok(own) = own.verify(change.state.address, None, now) {
+            card::keep(&mut change.state, &own);
+        }
+        Ok(())
+    })
 }
 
 /// Asks for the newest card and takes it in. One that is refused is told and left: the mail can still be read.

@@ -22,7 +22,7 @@ use crate::vault::state::{OwnPrekey, State};
 use crate::vault::{Vault, passphrase};
 
 use super::card;
-use super::publish::{descriptor, try_publish, would_be_refused, write_card};
+use super::publish::{descriptor, publish, would_be_refused, write_card};
 use super::root;
 
 /// What a new mechanism says of itself.
@@ -96,8 +96,18 @@ impl Init {
         write_card(&held.card, &path)?;
         say_contact(&new.contact.to_string(), self.qr);
         self.explain(&new, &home, &path);
-        if try_publish(&vault, now).await {
-            ui::note("the card is published: submissions can come.");
+        match publish(&vault, now).await {
+            Ok(()) => ui::note("the card is published: submissions can come."),
+            Err(failure) => {
+                let address = new.state.address;
+                ui::note(&format!(
+                    "the card is not published yet: {}.",
+                    failure.what()
+                ));
+                ui::note("have the relay's operator run:");
+                ui::note(&format!("  valise-relay inbox allow {address}"));
+                ui::note("and then, here: valise mechanism publish");
+            }
         }
         Ok(())
     }

@@ -129,3 +129,6 @@ impl MechanismGroup {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

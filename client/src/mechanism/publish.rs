@@ -157,12 +157,16 @@ fn old_descriptor(card: &VerifiedCard, relay: &RelayContact) -> Option<Vec<u8>> 
 pub async fn publish(vault: &Vault, now: Timestamp) -> Outcome<()> {
     let mut outcome = Err(Failure::new("the contact line names no relay"));
     for relay in relays(&vault.state()?)? {
-        match exchange(vault, &relay, now).await {
+        let published = match exchange(vault, &relay, now).await {
             Ok(exchange) => {
                 exchange.link.finish();
                 exchange.connection.close().await;
-                outcome = Ok(());
+                exchange.published
             }
+            Err(failure) => Err(failure),
+        };
+        match published {
+            Ok(()) => outcome = Ok(()),
             Err(failure) if outcome.is_ok() => ui::error(&failure),
             Err(failure) => outcome = Err(failure),
         }
