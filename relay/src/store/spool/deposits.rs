@@ -110,10 +110,10 @@ impl Batch {
         incoming: Incoming,
         place: Place,
         reply: Reply<Deposited>,
-    ) -> io::Result<(Record, Box<[u8; ENVELOPE]>)> {
+    ) -> (Record, Box<[u8; ENVELOPE]>) {
         let (outcome, envelope) = match incoming.target {
             Target::Sink => (Ok(Deposited::Stored), None),
-            Target::Mailbox(mailbox) => match self.admit(by, mailbox, &incoming)? {
+            Target::Mailbox(mailbox) => match self.admit(by, mailbox, &incoming) {
                 Ok((outcome, envelope)) => (Ok(outcome), envelope),
                 Err(refusal) => (Err(refusal), None),
             },
@@ -135,7 +135,7 @@ impl Batch {
             }
         };
         let seal = incoming.seal;
-        Ok((Record { body, seal }, incoming.payload))
+        (Record { body, seal }, incoming.payload)
     }
 
     fn admit(
@@ -143,35 +143,30 @@ impl Batch {
         by: &Deciding<'_>,
         mailbox: Mailbox,
         incoming: &Incoming,
-    ) -> io::Result<Result<(Deposited, Option<Envelope>), StoreError>> {
+    ) -> Result<(Deposited, Option<Envelope>), StoreError> {
         let index = &by.shared.index;
         let kind = match mailbox {
             Mailbox::Inbox(_) if !by.shared.serves(&incoming.mailbox) => {
-                return Ok(Err(StoreError::UnknownInbox));
+                return Err(StoreError::UnknownInbox);
             }
             Mailbox::Inbox(_) => MailKind::Inbox,
             Mailbox::Return(_) => MailKind::Return,
         };
         let names = &incoming.names;
-        let stored = index.find_digest(names.digest).map_err(io_error)?;
+        let stored = index.find_digest(names.digest);
         let known = self.lives(by, names.mailbox, stored).is_some()
             || self
                 .pending(by, |kept| kept.digest == names.digest)
                 .is_some();
         if known {
-            return Ok(Ok((Deposited::AlreadyStored, None)));
+            return Ok((Deposited::AlreadyStored, None));
         }
-        let tally = match self.tally(by, names.mailbox) {
-            Some(tally) => tally,
-            None => index.tally(names.mailbox).map_err(io_error)?,
-        };
-        let replaces = self.find_replaced(by, names)?;
+        let tally = self.tally(by, names.mailbox);
+        let replaces = self.find_replaced(by, names);
         if replaces.is_none() {
             let held = u64::from(tally.held);
             let usage = self.usage(by);
-            if let Err(refusal) = by.shared.config.ceilings.admit(mailbox, held, &usage) {
-                return Ok(Err(refusal));
-            }
+            by.shared.config.ceilings.admit(mailbox, held, &usage)?;
             match kind {
                 MailKind::Inbox => self.inbox_delta += 1,
                 MailKind::Return => self.return_delta += 1,
@@ -197,18 +192,16 @@ impl Batch {
             Some(_) => Deposited::Replaced,
             None => Deposited::Stored,
         };
-        Ok(Ok((outcome, Some(envelope))))
+        Ok((outcome, Some(envelope)))
     }
 
     /// The envelope of this mailbox that a deposit with this withdraw hash takes the place of.
-    fn find_replaced(&self, by: &Deciding<'_>, names: &Names) -> io::Result<Option<u64>> {
+    fn find_replaced(&self, by: &Deciding<'_>, names: &Names) -> Option<u64> {
         let pending = self.pending(by, |kept| kept.withdraw == names.withdraw);
-        if pending.is_some() {
-            return Ok(pending);
-        }
-        let index = &by.shared.index;
-        let stored = index.find_withdraw(names.withdraw).map_err(io_error)?;
-        Ok(self.lives(by, names.mailbox, stored))
+        pending.or_else(|| {
+            let stored = by.shared.index.find_withdraw(names.withdraw);
+            self.lives(by, names.mailbox, stored)
+        })
     }
 
     /// The cursor of an envelope that is not in the index yet and was not replaced. The names of the index tell mailboxes apart.
@@ -231,9 +224,10 @@ impl Batch {
         })
     }
 
-    fn tally(&self, by: &Deciding<'_>, mailbox: Name) -> Option<Tally> {
+    fn tally(&self, by: &Deciding<'_>, mailbox: Name) -> Tally {
         let before = || by.before?.tallies.get(&mailbox);
-        self.tallies.get(&mailbox).or_else(before).copied()
+        let pending = self.tallies.get(&mailbox).or_else(before).copied();
+        pending.unwrap_or_else(|| by.shared.index.tally(mailbox))
     }
 
     /// The store's totals as they will be.
@@ -262,10 +256,6 @@ impl Batch {
                 shared.counts.removed(entry.kind);
                 wipes.push(entry.place);
             }
-        }
-        // Last: they count what was replaced already.
-        for (mailbox, tally) in self.tallies {
-            index.set_tally(mailbox, tally).map_err(io_error)?;
         }
         for (outcome, rings, reply) in self.answers {
             if let Some(mailbox) = rings {

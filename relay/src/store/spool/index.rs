@@ -1,20 +1,22 @@
-//! The index: where each envelope lies. One sled tree, thrown away and rebuilt at every start.
+//! The index: where each envelope lies. Thrown away and rebuilt at every start. What polls look for, and most of the bytes, is
+//! one sled tree; what only deposits and removals ask for, and nearly always in vain, is in memory.
 //!
 //! ```text
-//! key                                     value
-//! 'e' ‖ mailbox 16 ‖ cursor 8             kind 1 ‖ segment 4 ‖ slot 4 ‖ day 4 ‖ withdraw 16 ‖ digest 16 ‖ device 8 × 0…8
-//! 'd' ‖ digest 16                         cursor 8
-//! 'w' ‖ withdraw 16                       cursor 8
-//! 'c' ‖ mailbox 16                        envelopes 4 ‖ last cursor 8
+//! tree: key                               value
+//! mailbox 16 ‖ cursor 8                   kind 1 ‖ segment 4 ‖ slot 4 ‖ day 4 ‖ withdraw 16 ‖ digest 16 ‖ device 8 × 0…8
+//!
+//! in memory: withdraw 16, digest 16 → cursor 8, for each envelope; mailbox 16 → envelopes 4 ‖ last cursor 8
 //! ```
 //!
 //! sled keeps what was deleted from it, loses what it called flushed, and may not open again. None of it matters here: the
 //! index is never read by another process, and all names in it are hashed under a key that this process does not write down.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rand_core::Rng;
 use valise_protocol::hash::hmac_sha256;
@@ -29,7 +31,16 @@ use crate::store::{DeviceTag, Reader};
 /// The index of one open spool.
 pub(super) struct Index {
     tree: sled::Db,
+    known: Mutex<Known>,
     pepper: Zeroizing<[u8; 32]>,
+}
+
+/// What is asked for by name.
+#[derive(Default)]
+struct Known {
+    tallies: HashMap<Name, Tally>,
+    withdraws: HashMap<Name, u64>,
+    digests: HashMap<Name, u64>,
 }
 
 /// A mailbox, withdraw hash or digest as the index names it. Those of two mailboxes are never the same.
@@ -94,7 +105,11 @@ impl Index {
             .map_err(io_error)?;
         let mut pepper = Zeroizing::new([0; 32]);
         rng.fill_bytes(pepper.as_mut_slice());
-        Ok(Self { tree, pepper })
+        Ok(Self {
+            tree,
+            known: Mutex::default(),
+            pepper,
+        })
     }
 
     pub fn blind(&self, mailbox: &Mark) -> Name {
@@ -126,22 +141,17 @@ impl Index {
         roster.iter().map(|tag| self.blind_tag(*tag)).collect()
     }
 
-    pub fn tally(&self, mailbox: Name) -> sled::Result<Tally> {
-        let value = self.tree.get(key(b'c', mailbox))?;
-        Ok(value.as_deref().and_then(Tally::decode).unwrap_or_default())
+    pub fn tally(&self, mailbox: Name) -> Tally {
+        let known = self.known();
+        known.tallies.get(&mailbox).copied().unwrap_or_default()
     }
 
-    pub fn set_tally(&self, mailbox: Name, tally: Tally) -> sled::Result<()> {
-        self.tree.insert(key(b'c', mailbox), &tally.encode())?;
-        Ok(())
+    pub fn find_digest(&self, digest: Name) -> Option<u64> {
+        self.known().digests.get(&digest).copied()
     }
 
-    pub fn find_digest(&self, digest: Name) -> sled::Result<Option<u64>> {
-        self.cursor(key(b'd', digest))
-    }
-
-    pub fn find_withdraw(&self, withdraw: Name) -> sled::Result<Option<u64>> {
-        self.cursor(key(b'w', withdraw))
+    pub fn find_withdraw(&self, withdraw: Name) -> Option<u64> {
+        self.known().withdraws.get(&withdraw).copied()
     }
 
     pub fn entry(&self, mailbox: Name, cursor: u64) -> sled::Result<Option<Entry>> {
@@ -149,7 +159,6 @@ impl Index {
         Ok(value.as_deref().and_then(Entry::decode))
     }
 
-    /// Adds an envelope. [`Self::set_tally`] is the caller's: once for many.
     pub fn insert(&self, names: &Names, envelope: &Envelope, place: Place) -> sled::Result<()> {
         let entry = Entry {
             kind: envelope.kind,
@@ -159,12 +168,15 @@ impl Index {
             withdraw: names.withdraw,
             digest: names.digest,
         };
-        let cursor = envelope.cursor.to_be_bytes();
-        self.tree.insert(key(b'd', entry.digest), &cursor)?;
-        self.tree.insert(key(b'w', entry.withdraw), &cursor)?;
-        // Last, because readers look for nothing else.
+        let cursor = envelope.cursor;
         self.tree
-            .insert(entry_key(names.mailbox, envelope.cursor), entry.encode())?;
+            .insert(entry_key(names.mailbox, cursor), entry.encode())?;
+        let mut known = self.known();
+        known.digests.insert(names.digest, cursor);
+        known.withdraws.insert(names.withdraw, cursor);
+        let tally = known.tallies.entry(names.mailbox).or_default();
+        tally.held += 1;
+        tally.last = tally.last.max(cursor);
         Ok(())
     }
 
@@ -185,16 +197,18 @@ impl Index {
         let Some(entry) = Entry::decode(&value) else {
             return Ok(None);
         };
-        for (prefix, hash) in [(b'd', entry.digest), (b'w', entry.withdraw)] {
-            let name = key(prefix, hash);
-            // A replacement has the same withdraw hash: its entry stays.
-            if self.cursor(name.clone())? == Some(cursor) {
-                self.tree.remove(name)?;
-            }
+        let mut known = self.known();
+        // A replacement has the same withdraw hash: its cursor stays.
+        if known.digests.get(&entry.digest) == Some(&cursor) {
+            known.digests.remove(&entry.digest);
         }
-        let mut tally = self.tally(mailbox)?;
-        tally.held = tally.held.saturating_sub(1);
-        self.tree.insert(key(b'c', mailbox), &tally.encode())?;
+        if known.withdraws.get(&entry.withdraw) == Some(&cursor) {
+            known.withdraws.remove(&entry.withdraw);
+        }
+        if let Some(tally) = known.tallies.get_mut(&mailbox) {
+            tally.held = tally.held.saturating_sub(1);
+        }
+        drop(known);
         Ok(Some(entry))
     }
 
@@ -216,24 +230,16 @@ impl Index {
 
     /// All envelopes.
     pub fn all(&self) -> impl Iterator<Item = sled::Result<(Name, u64, Entry)>> + use<> {
-        self.tree.scan_prefix(b"e").filter_map(decode_item)
+        self.tree.iter().filter_map(decode_item)
     }
 
     /// Forgets where empty mailboxes stood. Right only after cursors have entered a new epoch.
-    pub fn forget_empty(&self) -> sled::Result<()> {
-        for item in self.tree.scan_prefix(b"c") {
-            let (key, value) = item?;
-            if Tally::decode(&value).is_none_or(|tally| tally.held == 0) {
-                self.tree.remove(key)?;
-            }
-        }
-        Ok(())
+    pub fn forget_empty(&self) {
+        self.known().tallies.retain(|_, tally| tally.held > 0);
     }
 
-    fn cursor(&self, key: Vec<u8>) -> sled::Result<Option<u64>> {
-        let value = self.tree.get(key)?;
-        let cursor = value.as_deref().and_then(|value| value.try_into().ok());
-        Ok(cursor.map(u64::from_be_bytes))
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn blind_tag(&self, tag: DeviceTag) -> DeviceTag {
@@ -291,23 +297,6 @@ impl Entry {
     }
 }
 
-impl Tally {
-    fn encode(self) -> [u8; 12] {
-        let mut out = [0; 12];
-        out[..4].copy_from_slice(&self.held.to_be_bytes());
-        out[4..].copy_from_slice(&self.last.to_be_bytes());
-        out
-    }
-
-    fn decode(value: &[u8]) -> Option<Self> {
-        let (held, rest) = value.split_first_chunk()?;
-        Some(Self {
-            held: u32::from_be_bytes(*held),
-            last: u64::from_be_bytes(rest.try_into().ok()?),
-        })
-    }
-}
-
 /// The error of the index as the rest of the store knows errors. sled's own texts hold no names.
 pub(super) fn io_error(error: sled::Error) -> io::Error {
     match error {
@@ -323,21 +312,15 @@ fn decode_item(
         Ok(item) => item,
         Err(error) => return Some(Err(error)),
     };
-    let (mailbox, cursor) = key.get(1..)?.split_first_chunk()?;
+    let (mailbox, cursor) = key.split_first_chunk()?;
     let cursor = u64::from_be_bytes(cursor.try_into().ok()?);
     Some(Ok((Name(*mailbox), cursor, Entry::decode(&value)?)))
 }
 
-fn key(prefix: u8, name: Name) -> Vec<u8> {
-    let mut key = Vec::with_capacity(25);
-    key.push(prefix);
-    key.extend_from_slice(&name.0);
-    key
-}
-
-fn entry_key(mailbox: Name, cursor: u64) -> Vec<u8> {
-    let mut key = key(b'e', mailbox);
-    key.extend_from_slice(&cursor.to_be_bytes());
+fn entry_key(mailbox: Name, cursor: u64) -> [u8; 24] {
+    let mut key = [0; 24];
+    key[..16].copy_from_slice(&mailbox.0);
+    key[16..].copy_from_slice(&cursor.to_be_bytes());
     key
 }
 

@@ -93,10 +93,8 @@ pub(super) fn plan(shared: &Shared, removal: &Removal, edits: &mut Edits) -> io:
             let mailbox = shared.index.blind(mailbox);
             let mut gone = 0;
             for digest in digests {
-                let found = shared
-                    .index
-                    .find_digest(shared.index.blind_digest(mailbox, digest))
-                    .map_err(io_error)?;
+                let name = shared.index.blind_digest(mailbox, digest);
+                let found = shared.index.find_digest(name);
                 if let Some(cursor) = found
                     && collect(shared, mailbox, cursor, reader.reader(), edits)?
                 {

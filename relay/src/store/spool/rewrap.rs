@@ -61,10 +61,7 @@ impl Writer {
         }
         // The new generation is a new epoch: mailboxes that are empty need not be remembered any longer.
         self.epoch = self.shared.keys().generation << 32;
-        self.shared
-            .index
-            .forget_empty()
-            .map_err(super::index::io_error)?;
+        self.shared.index.forget_empty();
         self.rewrap = Some(Rewrap::of_all(&self.shared, replies));
         Ok(())
     }

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use valise_protocol::id::Address;
 
 use super::disk::Disk;
-use super::index::{Index, io_error};
+use super::index::Index;
 use super::keys::{Keys, Mark};
 use super::record::MailKind;
 use super::segment::{Place, Segment};
@@ -196,13 +196,10 @@ impl Shared {
         let keys = self.keys();
         let count = |address: &Address| {
             let mark = keys.mailbox(Mailbox::Inbox(address.inbox()));
-            let tally = self
-                .index
-                .tally(self.index.blind(&mark))
-                .map_err(io_error)?;
-            Ok((*address, u64::from(tally.held)))
+            let tally = self.index.tally(self.index.blind(&mark));
+            (*address, u64::from(tally.held))
         };
-        self.served().keys().map(count).collect()
+        Ok(self.served().keys().map(count).collect())
     }
 
     pub fn usage(&self) -> Result<Usage, StoreError> {

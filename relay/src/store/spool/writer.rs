@@ -337,7 +337,7 @@ impl Writer {
             before: self.flight.as_ref().map(|flight| &flight.batch),
             epoch: self.epoch,
         };
-        let (record, payload) = self.batch.decide(&by, incoming, place, reply)?;
+        let (record, payload) = self.batch.decide(&by, incoming, place, reply);
         let slot = record.wrap(self.shared.keys().newest(), place, &mut super::system_rng());
         self.load.add(&way, place.slot, &slot, &payload);
         Ok(())
