@@ -36,6 +36,8 @@ contract![
     return_mailboxes_together_have_a_ceiling,
     a_replacement_needs_no_room,
     concurrent_deposits_keep_the_ceiling,
+    of_one_envelope_deposited_many_times_at_once_one_is_stored,
+    of_many_replacements_at_once_one_is_left,
     each_device_removes_for_itself_and_the_last_for_all,
     a_roster_that_shrinks_settles_what_the_others_removed,
     an_unknown_or_foreign_digest_is_passed_over,
@@ -208,6 +210,42 @@ async fn concurrent_deposits_keep_the_ceiling(store: AnyStore) {
         .count();
     assert_eq!(stored, 4);
     assert_eq!(waiting(&*store, holder(1), Reader::Holder).await.len(), 4);
+}
+
+/// What becomes of many deposits at once: more than share one sync, so that some are decided while others are written.
+async fn deposit_all(store: &std::sync::Arc<AnyStore>, deposits: Vec<Deposit>) -> Vec<Deposited> {
+    let mut tasks = tokio::task::JoinSet::new();
+    for deposit in deposits {
+        let store = store.clone();
+        tasks.spawn(async move { store.deposit(deposit).await.unwrap() });
+    }
+    tasks.join_all().await
+}
+
+async fn of_one_envelope_deposited_many_times_at_once_one_is_stored(store: AnyStore) {
+    let store = std::sync::Arc::new(store);
+    let same = |number| Deposit {
+        withdraw: withdraw(number),
+        ..deposit(holder(1), 1)
+    };
+    let told = deposit_all(&store, (0..200).map(same).collect()).await;
+    let stored = told.iter().filter(|told| **told == Deposited::Stored);
+    assert_eq!(stored.count(), 1);
+    assert_eq!(waiting(&*store, holder(1), Reader::Holder).await, [1]);
+    assert_eq!(usage(&store).await.return_envelopes, 1);
+}
+
+async fn of_many_replacements_at_once_one_is_left(store: AnyStore) {
+    let store = std::sync::Arc::new(store);
+    let newer = |number| Deposit {
+        withdraw: withdraw(1),
+        ..deposit(holder(1), number)
+    };
+    let told = deposit_all(&store, (0..200).map(newer).collect()).await;
+    let stored = told.iter().filter(|told| **told == Deposited::Stored);
+    assert_eq!(stored.count(), 1);
+    assert_eq!(waiting(&*store, holder(1), Reader::Holder).await.len(), 1);
+    assert_eq!(usage(&store).await.return_envelopes, 1);
 }
 
 async fn each_device_removes_for_itself_and_the_last_for_all(store: AnyStore) {

@@ -32,7 +32,8 @@ impl Way {
     }
 }
 
-/// What lies ready to be written. It keeps its memory when it is emptied.
+/// What lies ready to be written. It keeps its memory when it is emptied; the default one has none.
+#[derive(Default)]
 pub(super) struct Load {
     way: Option<Way>,
     first: u32,
@@ -40,19 +41,6 @@ pub(super) struct Load {
     /// As the disk wants them: with room before the first, so that it can begin at a page.
     extents: Vec<u8>,
     start: usize,
-}
-
-impl Default for Load {
-    /// A load without memory, in the place of one that is elsewhere.
-    fn default() -> Self {
-        Self {
-            way: None,
-            first: 0,
-            slots: Vec::new(),
-            extents: Vec::new(),
-            start: 0,
-        }
-    }
 }
 
 impl Load {

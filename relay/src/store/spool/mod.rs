@@ -13,6 +13,7 @@
 
 mod deposits;
 mod disk;
+mod flight;
 mod index;
 mod keys;
 mod load;
@@ -47,7 +48,7 @@ use valise_protocol::time::Timestamp;
 use self::deposits::Incoming;
 use self::removals::Removal;
 use self::shared::Shared;
-use self::writer::Command;
+use self::writer::{Chore, Command};
 use super::arrival::Bells;
 use super::{
     Ceilings, Cursor, Deposit, Deposited, DeviceTag, Mailbox, Reader, Store, StoreError, Usage,
@@ -172,7 +173,7 @@ impl Spool {
     /// # Errors
     /// [`StoreError::StoreFull`] where there is no room for the key file; the old key then still exists. [`StoreError::Closed`].
     pub async fn rewrap(&self) -> Result<(), StoreError> {
-        self.ask(Command::Rewrap).await?
+        self.ask(Chore::Rewrap).await?
     }
 
     /// Resolves with the reason once the store has failed: a sync, or the index. The process must then end with a status of
@@ -186,7 +187,7 @@ impl Spool {
     /// # Errors
     /// [`StoreError::Closed`] where the store had failed before.
     pub async fn close(&self) -> Result<(), StoreError> {
-        let closed = self.ask(Command::Close).await;
+        let closed = self.ask(Chore::Close).await;
         let writer = self
             .writer
             .lock()
@@ -204,6 +205,13 @@ impl Spool {
     }
 
     async fn ask<T>(
+        &self,
+        chore: impl FnOnce(oneshot::Sender<T>) -> Chore,
+    ) -> Result<T, StoreError> {
+        self.command(|reply| Command::Chore(chore(reply))).await
+    }
+
+    async fn command<T>(
         &self,
         command: impl FnOnce(oneshot::Sender<T>) -> Command,
     ) -> Result<T, StoreError> {
@@ -227,7 +235,7 @@ impl Spool {
     }
 
     async fn change(&self, removal: Removal) -> Result<u64, StoreError> {
-        self.ask(|reply| Command::Remove(removal, reply)).await?
+        self.ask(|reply| Chore::Remove(removal, reply)).await?
     }
 }
 
@@ -235,7 +243,7 @@ impl Store for Spool {
     async fn deposit(&self, deposit: Deposit) -> Result<Deposited, StoreError> {
         // Hashing and encrypting 64 KiB takes about 100 µs: here it runs on as many cores as there are depositors.
         let incoming = Incoming::seal(&self.shared, deposit, &mut system_rng());
-        self.ask(|reply| Command::Deposit(Box::new(incoming), reply))
+        self.command(|reply| Command::Deposit(Box::new(incoming), reply))
             .await?
     }
 
@@ -252,7 +260,7 @@ impl Store for Spool {
             reader::Found::Nothing => Ok(None),
             reader::Found::Waiting(waiting) => Ok(Some(waiting)),
             reader::Found::Damaged(blind, cursor) => {
-                self.ask(|reply| Command::SetAside(blind, cursor, reply))
+                self.ask(|reply| Chore::SetAside(blind, cursor, reply))
                     .await?;
                 Err(StoreError::Damaged)
             }
@@ -282,12 +290,11 @@ impl Store for Spool {
     }
 
     async fn allow_inbox(&self, address: Address) -> Result<(), StoreError> {
-        self.ask(|reply| Command::Allow(address, reply)).await?
+        self.ask(|reply| Chore::Allow(address, reply)).await?
     }
 
     async fn remove_inbox(&self, address: Address) -> Result<u64, StoreError> {
-        self.ask(|reply| Command::RemoveInbox(address, reply))
-            .await?
+        self.ask(|reply| Chore::RemoveInbox(address, reply)).await?
     }
 
     async fn inboxes(&self) -> Result<Vec<(Address, u64)>, StoreError> {
@@ -298,7 +305,7 @@ impl Store for Spool {
         if card.len() > CARD {
             return Err(StoreError::Io(io::ErrorKind::FileTooLarge.into()));
         }
-        self.ask(|reply| Command::PutCard(address, card, reply))
+        self.ask(|reply| Chore::PutCard(address, card, reply))
             .await?
     }
 

@@ -36,7 +36,7 @@ pub(super) fn open(
     shared.save_manifest()?;
     room::set_ballast(&*shared.disk, &shared.config);
     let shared = Arc::new(shared);
-    let writer = Writer::new(shared.clone(), active);
+    let writer = Writer::new(shared.clone(), active)?;
     Ok((shared, writer))
 }
 

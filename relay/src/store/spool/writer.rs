@@ -1,24 +1,27 @@
-//! The writer: the one thread that decides what changes in a spool. Deposits it lays into a load, which the carrier (load.rs)
-//! makes durable while the next is filled; everything else waits until nothing is on its way, and is done here: removals with
-//! one sync per segment. Each command is answered when it is durable.
+//! The writer: the one thread that decides what changes in a spool. Deposits take flight (flight.rs): one load of them is made
+//! durable while the next is filled. Everything else is a chore, done here while no load is on its way, removals with one sync
+//! for each segment. Each command is answered when it is durable.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use valise_protocol::id::Address;
 
-use super::deposits::{Batch, Deciding, Incoming};
+use super::deposits::Incoming;
+use super::flight::Flights;
 use super::index::{Name, io_error};
-use super::load::{Carried, Carrier, Load, Way};
+use super::load::Way;
 use super::record::{Body, Record, Seal};
 use super::removals::{Edits, Removal, apply, plan, plan_all};
 use super::rewrap::Rewrap;
 use super::segment::{Place, Segment};
 use super::served::{Card, Served};
 use super::shared::Shared;
-use super::{disk, open, room};
+use super::{disk, open};
 use crate::store::{Deposited, Mailbox, StoreError};
 
 /// Where an answer goes. Whoever asked may have gone; the change is made all the same.
@@ -27,6 +30,11 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 /// What the writer is asked for.
 pub(super) enum Command {
     Deposit(Box<Incoming>, Reply<Deposited>),
+    Chore(Chore),
+}
+
+/// What is done while no load is on its way.
+pub(super) enum Chore {
     Remove(Removal, Reply<u64>),
     Allow(Address, Reply<()>),
     RemoveInbox(Address, Reply<u64>),
@@ -51,99 +59,70 @@ impl Active {
         }
     }
 
-    fn is_full(&self) -> bool {
+    pub fn is_full(&self) -> bool {
         self.next >= self.way.segment.slots
-    }
-}
-
-/// A batch on its way to the disk.
-struct Flight {
-    batch: Batch,
-    carried: oneshot::Receiver<Carried>,
-}
-
-impl Flight {
-    fn is_over(&self) -> bool {
-        self.carried.is_terminated() || !self.carried.is_empty()
     }
 }
 
 /// The writer's own state.
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
-    active: Option<Active>,
-    /// Decided, and laid into `load`.
-    batch: Batch,
-    load: Load,
-    /// The other load, while none is on its way.
-    spare: Load,
-    flight: Option<Flight>,
-    /// Commands that wait until nothing is on its way.
-    removals: Vec<(Removal, Reply<u64>)>,
-    others: Vec<Command>,
+    pub(super) active: Option<Active>,
+    pub(super) flights: Flights,
+    chores: Vec<Chore>,
     /// Upper half of the cursors: higher than in any run before, so that a mailbox that was emptied and forgotten never
     /// gives out a cursor twice. It grows with starts and rewraps, and says nothing of how much mail there is.
     pub(super) epoch: u64,
-    /// Whether deposits may be taken, asked once for each load.
-    room: bool,
     /// Wiped when there is nothing more urgent.
-    wipes: Vec<Place>,
+    pub(super) wipes: Vec<Place>,
     pub(super) rewrap: Option<Rewrap>,
     closing: Vec<oneshot::Sender<()>>,
 }
 
 impl Writer {
-    pub fn new(shared: Arc<Shared>, active: Option<Active>) -> Self {
+    pub fn new(shared: Arc<Shared>, active: Option<Active>) -> io::Result<Self> {
         let epoch = shared.keys().generation << 32;
         let rewrap = Rewrap::resume(&shared);
-        Self {
+        let flights = Flights::new(shared.clone())?;
+        Ok(Self {
             shared,
             active,
-            batch: Batch::default(),
-            load: Load::new(),
-            spare: Load::new(),
-            flight: None,
-            removals: Vec::new(),
-            others: Vec::new(),
+            flights,
+            chores: Vec::new(),
             epoch,
-            room: false,
             wipes: Vec::new(),
             rewrap,
             closing: Vec::new(),
-        }
+        })
     }
 
     /// Serves commands until all senders are gone, one of them asks to close, or anything fails.
     pub fn run(mut self, mut inbound: mpsc::Receiver<Command>) {
-        let served = catch_unwind(AssertUnwindSafe(|| {
-            let carrier = Carrier::start(self.shared.clone())?;
-            self.serve(&carrier, &mut inbound)
-        }));
+        let served = catch_unwind(AssertUnwindSafe(|| self.serve(&mut inbound)));
         match served {
             Ok(Ok(())) => {}
             Ok(Err(error)) => self.shared.fail(&error.to_string()),
             Err(_) => self.shared.fail("the writer panicked"),
         }
-        // The carrier has ended: nothing writes any more.
+        // This waits for the load on its way, if there is one: nothing writes any more when the directory is free.
+        drop(self.flights);
         self.shared.unlock();
-        for reply in self.closing.drain(..).filter(|_| !self.shared.has_failed()) {
-            let _ = reply.send(());
+        for reply in self.closing {
+            if !self.shared.has_failed() {
+                let _ = reply.send(());
+            }
         }
         // What still waits is dropped, which its askers read as closed.
         inbound.close();
         while inbound.try_recv().is_ok() {}
     }
 
-    fn serve(
-        &mut self,
-        carrier: &Carrier,
-        inbound: &mut mpsc::Receiver<Command>,
-    ) -> io::Result<()> {
+    fn serve(&mut self, inbound: &mut mpsc::Receiver<Command>) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        while let Some(first) = self.next(carrier, inbound, &runtime)? {
-            self.take(first, carrier, inbound)?;
-            if self.has_chores() {
-                self.settle(carrier)?;
+        while let Some(first) = self.next(inbound, &runtime)? {
+            self.take(first, inbound)?;
+            if !self.chores.is_empty() || self.wipes.len() >= BATCH || self.rewrap.is_some() {
+                self.settle()?;
                 self.do_chores()?;
             }
             if self.shared.has_failed() {
@@ -153,7 +132,7 @@ impl Writer {
                 break;
             }
         }
-        self.settle(carrier)?;
+        self.settle()?;
         self.wipe()?;
         self.shared.save_keys().or_else(disk::pass_if_full)
     }
@@ -161,87 +140,70 @@ impl Writer {
     /// The next command. Until there is one, acknowledges what lands, and does what is not urgent.
     fn next(
         &mut self,
-        carrier: &Carrier,
         inbound: &mut mpsc::Receiver<Command>,
-        runtime: &tokio::runtime::Runtime,
+        runtime: &Runtime,
     ) -> io::Result<Option<Command>> {
         loop {
-            let Some(flight) = &mut self.flight else {
-                match inbound.try_recv() {
-                    Ok(command) => return Ok(Some(command)),
-                    Err(mpsc::error::TryRecvError::Disconnected) => return Ok(None),
-                    Err(mpsc::error::TryRecvError::Empty) if !self.wipes.is_empty() => {
-                        self.wipe()?;
+            if let Some(carried) = self.flights.carried() {
+                let landed = runtime.block_on(async {
+                    tokio::select! {
+                        biased;
+                        carried = carried => Ok(carried),
+                        command = inbound.recv() => Err(command),
                     }
-                    Err(mpsc::error::TryRecvError::Empty) if self.rewrap.is_some() => {
-                        self.rewrap_one()?;
-                    }
-                    Err(mpsc::error::TryRecvError::Empty) => return Ok(inbound.blocking_recv()),
+                });
+                match landed {
+                    Ok(carried) => self.land(carried)?,
+                    Err(command) => return Ok(command),
                 }
                 continue;
-            };
-            let landed = runtime.block_on(async {
-                tokio::select! {
-                    biased;
-                    carried = &mut flight.carried => Ok(carried),
-                    command = inbound.recv() => Err(command),
-                }
-            });
-            match landed {
-                Ok(carried) => {
-                    let batch = self.flight.take().map(|flight| flight.batch);
-                    self.land(carrier, batch.unwrap_or_default(), carried)?;
-                }
-                Err(command) => return Ok(command),
+            }
+            match inbound.try_recv() {
+                Ok(command) => return Ok(Some(command)),
+                Err(TryRecvError::Disconnected) => return Ok(None),
+                Err(TryRecvError::Empty) if !self.wipes.is_empty() => self.wipe()?,
+                Err(TryRecvError::Empty) if self.rewrap.is_some() => self.rewrap_one()?,
+                Err(TryRecvError::Empty) => return Ok(inbound.blocking_recv()),
             }
         }
     }
 
-    /// Takes all that waits, and sends a load on its way if none is.
-    fn take(
-        &mut self,
-        first: Command,
-        carrier: &Carrier,
-        inbound: &mut mpsc::Receiver<Command>,
-    ) -> io::Result<()> {
+    /// Takes all that waits, and sees to it that a load is on its way.
+    fn take(&mut self, first: Command, inbound: &mut mpsc::Receiver<Command>) -> io::Result<()> {
         // Commands that wait together are concurrent: none was answered when the last was given. Any order is right.
         let mut next = Some(first);
         for taken in 1.. {
             match next {
-                Some(Command::Deposit(incoming, reply)) => {
-                    self.deposit(*incoming, reply, carrier)?
-                }
-                Some(Command::Remove(removal, reply)) => self.removals.push((removal, reply)),
-                Some(other) => self.others.push(other),
+                Some(Command::Deposit(incoming, reply)) => self.deposit(*incoming, reply)?,
+                Some(Command::Chore(chore)) => self.chores.push(chore),
                 None => break,
+            }
+            if self.flights.has_landed() {
+                self.advance()?;
             }
             if taken == BATCH {
                 break;
             }
-            if self.flight.as_ref().is_some_and(Flight::is_over) {
-                self.advance(carrier)?;
-            }
             next = inbound.try_recv().ok();
         }
-        if self.flight.is_none() {
-            self.launch(carrier);
+        if self.flights.carried().is_none() {
+            self.advance()?;
         }
         Ok(())
     }
 
-    /// Whether there is anything to do that needs a disk at rest.
-    fn has_chores(&self) -> bool {
-        let asked = !self.removals.is_empty() || !self.others.is_empty();
-        asked || self.wipes.len() >= BATCH || self.rewrap.is_some()
-    }
-
     fn do_chores(&mut self) -> io::Result<()> {
-        let removals = std::mem::take(&mut self.removals);
-        if !removals.is_empty() {
-            self.remove(removals)?;
+        let mut removals = Vec::new();
+        let mut others = Vec::new();
+        for chore in self.chores.drain(..) {
+            match chore {
+                Chore::Remove(removal, reply) => removals.push((removal, reply)),
+                other => others.push(other),
+            }
         }
-        for command in std::mem::take(&mut self.others) {
-            self.serve_other(command)?;
+        self.remove(removals)?;
+        for chore in others {
+            self.do_chore(chore)?;
         }
         if self.wipes.len() >= BATCH {
             self.wipe()?;
@@ -249,101 +211,29 @@ impl Writer {
         self.rewrap_one()
     }
 
-    /// Sends what was decided on its way. Nothing else is.
-    fn launch(&mut self, carrier: &Carrier) {
-        if self.load.count() > 0 {
-            let spare = std::mem::take(&mut self.spare);
-            let carried = carrier.send(std::mem::replace(&mut self.load, spare));
-            let batch = std::mem::take(&mut self.batch);
-            self.flight = Some(Flight { batch, carried });
-        }
-    }
-
-    /// Sends the next load on its way, and acknowledges the one that is durable now.
-    fn land(
-        &mut self,
-        carrier: &Carrier,
-        batch: Batch,
-        carried: Result<Carried, oneshot::error::RecvError>,
-    ) -> io::Result<()> {
-        self.spare = carried.map_err(io::Error::other)??;
-        self.launch(carrier);
-        self.wipes.extend(batch.publish(&self.shared)?);
-        Ok(())
-    }
-
-    /// Waits for the load on its way, and sends the next.
-    fn advance(&mut self, carrier: &Carrier) -> io::Result<()> {
-        let Some(Flight { batch, carried }) = self.flight.take() else {
-            self.launch(carrier);
-            return Ok(());
-        };
-        let carried = carried.blocking_recv();
-        self.land(carrier, batch, carried)
-    }
-
-    /// Waits until everything that was decided is durable and acknowledged.
-    fn settle(&mut self, carrier: &Carrier) -> io::Result<()> {
-        while self.flight.is_some() || self.load.count() > 0 {
-            self.advance(carrier)?;
-        }
-        Ok(())
-    }
-
-    fn serve_other(&mut self, command: Command) -> io::Result<()> {
-        match command {
-            Command::Remove(removal, reply) => self.remove(vec![(removal, reply)]),
-            // Deposits are never kept for later.
-            Command::Deposit(..) => Ok(()),
-            Command::Allow(address, reply) => answer(reply, self.allow(address)?),
-            Command::RemoveInbox(address, reply) => answer(reply, Ok(self.remove_inbox(address)?)),
-            Command::PutCard(address, card, reply) => answer(reply, self.put_card(address, card)?),
-            Command::SetAside(mailbox, cursor, reply) => {
+    fn do_chore(&mut self, chore: Chore) -> io::Result<()> {
+        match chore {
+            Chore::Remove(removal, reply) => self.remove(vec![(removal, reply)]),
+            Chore::Allow(address, reply) => answer(reply, self.allow(address)?),
+            Chore::RemoveInbox(address, reply) => answer(reply, Ok(self.remove_inbox(address)?)),
+            Chore::PutCard(address, card, reply) => answer(reply, self.put_card(address, card)?),
+            Chore::SetAside(mailbox, cursor, reply) => {
                 self.set_aside(mailbox, cursor)?;
                 let _ = reply.send(());
                 Ok(())
             }
-            Command::Rewrap(reply) => self.begin_rewrap(reply),
-            Command::Close(reply) => {
+            Chore::Rewrap(reply) => self.begin_rewrap(reply),
+            Chore::Close(reply) => {
                 self.closing.push(reply);
                 Ok(())
             }
         }
     }
 
-    /// Decides a deposit and lays it into the load. Only where there is no room it is answered at once.
-    fn deposit(
-        &mut self,
-        incoming: Incoming,
-        reply: Reply<Deposited>,
-        carrier: &Carrier,
-    ) -> io::Result<()> {
-        if self.load.is_full() {
-            self.advance(carrier)?;
-        }
-        if self.active.as_ref().is_none_or(Active::is_full) {
-            // A start authenticates the extents of the last segment only: when a new one is begun, those before are durable.
-            self.settle(carrier)?;
-        }
-        if self.load.count() == 0 {
-            self.room = room::has_room(&*self.shared.disk, &self.shared.config);
-        }
-        let place = if self.room { self.place()? } else { None };
-        let Some((way, place)) = place else {
-            return answer(reply, Err(StoreError::StoreFull));
-        };
-        let by = Deciding {
-            shared: &self.shared,
-            before: self.flight.as_ref().map(|flight| &flight.batch),
-            epoch: self.epoch,
-        };
-        let (record, payload) = self.batch.decide(&by, incoming, place, reply);
-        let slot = record.wrap(self.shared.keys().newest(), place, &mut super::system_rng());
-        self.load.add(&way, place.slot, &slot, &payload);
-        Ok(())
-    }
-
     fn remove(&mut self, removals: Vec<(Removal, Reply<u64>)>) -> io::Result<()> {
+        if removals.is_empty() {
+            return Ok(());
+        }
         let mut edits = Edits::new();
         let mut answers = Vec::with_capacity(removals.len());
         for (removal, reply) in removals {
@@ -441,7 +331,7 @@ impl Writer {
     }
 
     /// The next free slot, of a new segment if need be; `None` where there is no room for one.
-    fn place(&mut self) -> io::Result<Option<(Way, Place)>> {
+    pub(super) fn place(&mut self) -> io::Result<Option<(Way, Place)>> {
         if self.active.as_ref().is_none_or(Active::is_full) {
             match self.roll() {
                 Ok(()) => {}
