@@ -1,7 +1,7 @@
 //! What the spool survives: power cuts, failing syncs, damaged, missing, old and foreign files, a full disk.
 #![allow(clippy::unwrap_used)]
 
-mod common;
+mod stores;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
-use common::power::PowerDisk;
-use common::*;
+use stores::power::PowerDisk;
+use stores::*;
 use valise_relay::store::{
     Cursor, Deposit, Deposited, OpenError, Reader, Spool, SpoolConfig, Store, StoreError, Target,
 };
@@ -104,30 +104,37 @@ async fn cut_while_working(lie: bool) -> usize {
         let (store, journal) = (store.clone(), journal.clone());
         async move { work(&store, &journal, if long() { 150 } else { 12 }).await }
     });
-    let (mut losses, mut cut, mut random) = (0, 0, 1_u64);
-    let mut seen = 0;
+    // All cuts are taken while the clients work, and looked at afterwards: looking takes longer than the work.
+    let (mut cuts, mut seen, mut random) = (Vec::new(), 0, 1_u64);
     while !working.is_finished() {
-        // As the store works on, so do the cuts: one at each third sync, and whatever the disk held back may be any part.
-        if disk.syncs() < seen + 3 {
+        if disk.syncs() < seen + 2 {
             tokio::task::yield_now().await;
             continue;
         }
         seen = disk.syncs();
         let before = journal.lock().unwrap().clone();
-        let into = dir.path().join(format!("cut-{cut}"));
+        let into = dir.path().join(format!("cut-{}", cuts.len()));
+        let held_back = cuts.len() % 3 == 0;
         disk.cut(&live, &into, || {
             random = random
                 .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(cut | 1);
-            cut % 3 != 0 && (random >> 60) < 8
+                .wrapping_add(1);
+            !held_back && random >> 63 == 0
         });
         let after = journal.lock().unwrap().clone();
-        losses += lost(&into, &before, &after).await;
-        fs::remove_dir_all(into).unwrap();
-        cut += 1;
+        cuts.push((into, before, after));
     }
     working.await.unwrap();
-    assert!(cut > 3, "too few cuts to mean anything: {cut}");
+    assert!(
+        cuts.len() > 8,
+        "too few cuts to mean anything: {}",
+        cuts.len()
+    );
+    let mut losses = 0;
+    for (into, before, after) in cuts {
+        losses += lost(&into, &before, &after).await;
+        fs::remove_dir_all(into).unwrap();
+    }
     losses
 }
 

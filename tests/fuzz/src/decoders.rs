@@ -16,8 +16,17 @@ use valise_protocol::time::Timestamp;
 use valise_protocol::wire::{Answer, Request, RequestKind};
 
 /// The names of the decoders, in the order of [`run`].
-pub const NAMES: [&str; 9] =
-    ["card", "descriptor", "message", "content", "request", "answer", "text", "envelope", "link"];
+pub const NAMES: [&str; 9] = [
+    "card",
+    "descriptor",
+    "message",
+    "content",
+    "request",
+    "answer",
+    "text",
+    "envelope",
+    "link",
+];
 
 /// Gives the bytes to the decoder of this name.
 pub fn run(name: &str, bytes: &[u8]) {
@@ -79,7 +88,12 @@ fn request(bytes: &[u8]) {
 }
 
 fn answer(bytes: &[u8]) {
-    for kind in [RequestKind::Card, RequestKind::Deposit, RequestKind::Poll, RequestKind::Publish] {
+    for kind in [
+        RequestKind::Card,
+        RequestKind::Deposit,
+        RequestKind::Poll,
+        RequestKind::Publish,
+    ] {
         let mut plain = bytes.to_vec();
         plain.resize(kind.frames_down() * FRAME_PLAIN, 0);
         if let Ok(answer) = Answer::decode(kind, &plain) {
@@ -90,28 +104,47 @@ fn answer(bytes: &[u8]) {
 }
 
 fn text(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
     if let Ok(contact) = text.parse::<Contact>() {
-        assert_eq!(contact.to_string().parse(), Ok(contact), "a contact survives its text");
+        assert_eq!(
+            contact.to_string().parse(),
+            Ok(contact),
+            "a contact survives its text"
+        );
     }
     let _ = text.parse::<RelayContact>();
     let _ = text.parse::<Address>();
     if let Ok(request) = text.parse::<DeviceRequest>() {
-        assert_eq!(request.to_string().parse(), Ok(request), "a request survives its text");
+        assert_eq!(
+            request.to_string().parse(),
+            Ok(request),
+            "a request survives its text"
+        );
     }
     let _ = text.parse::<ReturnPhrase>();
 }
 
 /// The bytes are laid over a blank envelope, so that short inputs reach beyond the length check.
 fn envelope(bytes: &[u8]) {
-    let prekey = PrekeySecret::new(DhSecret::from_bytes(&[1; 32]), &KemSeed::from_bytes(&[2; 64]));
+    let prekey = PrekeySecret::new(
+        DhSecret::from_bytes(&[1; 32]),
+        &KemSeed::from_bytes(&[2; 64]),
+    );
     let mut envelope = vec![0; ENVELOPE];
     let length = bytes.len().min(ENVELOPE);
     envelope[..length].copy_from_slice(&bytes[..length]);
     let address = Address::from_bytes([3; 32]);
-    assert!(open(&envelope, &address, &[&prekey]).is_err(), "nobody sealed this");
+    assert!(
+        open(&envelope, &address, &[&prekey]).is_err(),
+        "nobody sealed this"
+    );
     if bytes.len() != ENVELOPE {
-        assert_eq!(open(bytes, &address, &[]).unwrap_err(), OpenError::WrongLength(bytes.len()));
+        assert_eq!(
+            open(bytes, &address, &[]).unwrap_err(),
+            OpenError::WrongLength(bytes.len())
+        );
     }
 }
 
@@ -121,7 +154,13 @@ fn link(bytes: &[u8]) {
     message[..length].copy_from_slice(&bytes[..length]);
     let key = DhSecret::from_bytes(&[1; 32]);
     let mut rng = Fixed;
-    let result = Responder::answer(&key, &RelayId::from_bytes([2; 32]), &message, Welcome { effort: 0 }, &mut rng);
+    let result = Responder::answer(
+        &key,
+        &RelayId::from_bytes([2; 32]),
+        &message,
+        Welcome { effort: 0 },
+        &mut rng,
+    );
     assert!(result.is_err(), "nobody dialled");
 }
 

@@ -1,0 +1,226 @@
+//! Clients that do harm, and a relay that goes on.
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use common::{Client, ClientSettings, Harness, Linked, NOW, config, rng};
+use proptest::prelude::*;
+use quinn::{Endpoint, EndpointConfig, TokioRuntime};
+use tokio::time::timeout;
+use valise_protocol::id::{Address, EnvelopeDigest, MailboxId, WithdrawHash};
+use valise_protocol::key::DhSecret;
+use valise_protocol::limits::{ENVELOPE, FRAME, FRAME_PLAIN};
+use valise_protocol::time::Timestamp;
+use valise_protocol::wire::{Answer, Refusal, Request, RequestKind, Stored, Target};
+use valise_relay::admission::Admission;
+use valise_relay::clock::Clock;
+use valise_relay::identity::Identity;
+use valise_relay::link::Shared;
+use valise_relay::service::Service;
+use valise_relay::store::{
+    self, Cursor, Deposit, Deposited, DeviceTag, Mailbox, Memory, Reader, Store, StoreError, Usage,
+    Waiting,
+};
+use valise_relay::{quic, server, stop};
+
+/// A store with a defect: it panics at every deposit to a mailbox.
+struct Defective(Memory);
+
+impl Store for Defective {
+    async fn deposit(&self, deposit: Deposit) -> Result<Deposited, StoreError> {
+        assert_eq!(deposit.target, store::Target::Sink, "a defect");
+        self.0.deposit(deposit).await
+    }
+    async fn next(
+        &self,
+        mailbox: Mailbox,
+        reader: Reader<'_>,
+        after: Cursor,
+        now: Timestamp,
+    ) -> Result<Option<Waiting>, StoreError> {
+        self.0.next(mailbox, reader, after, now).await
+    }
+    async fn remove(
+        &self,
+        mailbox: Mailbox,
+        reader: Reader<'_>,
+        digests: &[EnvelopeDigest],
+    ) -> Result<(), StoreError> {
+        self.0.remove(mailbox, reader, digests).await
+    }
+    async fn settle(&self, inbox: MailboxId, roster: &[DeviceTag]) -> Result<(), StoreError> {
+        self.0.settle(inbox, roster).await
+    }
+    fn arrival(&self, mailbox: Mailbox) -> impl Future<Output = ()> + Send {
+        self.0.arrival(mailbox)
+    }
+    async fn allow_inbox(&self, address: Address) -> Result<(), StoreError> {
+        self.0.allow_inbox(address).await
+    }
+    async fn remove_inbox(&self, address: Address) -> Result<u64, StoreError> {
+        self.0.remove_inbox(address).await
+    }
+    async fn inboxes(&self) -> Result<Vec<(Address, u64)>, StoreError> {
+        self.0.inboxes().await
+    }
+    async fn put_card(&self, address: Address, card: Vec<u8>) -> Result<(), StoreError> {
+        self.0.put_card(address, card).await
+    }
+    async fn card(&self, address: Address) -> Result<Option<Vec<u8>>, StoreError> {
+        self.0.card(address).await
+    }
+    async fn expire(&self, now: Timestamp) -> Result<u64, StoreError> {
+        self.0.expire(now).await
+    }
+    async fn usage(&self) -> Result<Usage, StoreError> {
+        self.0.usage().await
+    }
+}
+
+fn deposit(target: Target) -> Request {
+    Request::Deposit {
+        target,
+        mailbox: MailboxId::from_bytes([1; 32]),
+        withdraw: WithdrawHash::from_bytes([2; 32]),
+        proof: vec![],
+        envelope: Box::new([3; ENVELOPE]),
+    }
+}
+
+async fn exchange(linked: &mut Linked, plain: &[u8], kind: RequestKind) -> Option<Answer> {
+    let sealed = linked.link.seal(plain).unwrap();
+    linked.send.write_all(&sealed).await.ok()?;
+    let mut answer = vec![0; kind.frames_down() * FRAME];
+    linked.recv.read_exact(&mut answer).await.ok()?;
+    Answer::decode(kind, &linked.link.open(&answer).unwrap()).ok()
+}
+
+async fn deposited(client: &Client, target: Target) -> bool {
+    let mut linked = client.link().await;
+    let request = deposit(target);
+    let answer = exchange(&mut linked, &request.encode(), RequestKind::Deposit).await;
+    matches!(answer, Some(Answer::Stored(Stored::New | Stored::Already)))
+}
+
+#[tokio::test]
+async fn a_panic_in_a_worker_costs_one_connection() {
+    let dir = tempfile::tempdir().unwrap();
+    Identity::create(dir.path(), &mut rng(), NOW).unwrap();
+    let socket = quic::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let addr = socket.local_addr().unwrap();
+    let mut config = config();
+    config.port = addr.port();
+    let identity = Arc::new(Identity::open(dir.path(), &config, NOW).unwrap());
+    let transport = quic::server_config(&config, Arc::clone(&identity) as _).unwrap();
+    let runtime = Arc::new(TokioRuntime);
+    let endpoint =
+        Endpoint::new(EndpointConfig::default(), Some(transport), socket, runtime).unwrap();
+    let (stopper, stop) = stop::pair();
+    let store = Arc::new(Defective(Memory::new(config.ceilings())));
+    let shared = Arc::new(Shared {
+        service: Service::new(store, &config, stop.clone()),
+        identity,
+        admission: Arc::new(Admission::new(&config)),
+        config,
+        clock: Clock::simulated(NOW),
+        stop,
+    });
+    let serving = tokio::spawn(server::run(endpoint, Arc::clone(&shared)));
+
+    let connect = || Client::connect(addr, ClientSettings::default());
+    let (victim, bystander) = (connect().await.unwrap(), connect().await.unwrap());
+    assert!(!deposited(&victim, Target::Return).await);
+    timeout(Duration::from_secs(2), victim.connection.closed())
+        .await
+        .expect("it is closed");
+    assert!(deposited(&bystander, Target::Sink).await);
+    assert!(deposited(&connect().await.unwrap(), Target::Sink).await);
+    stopper.stop();
+    serving.await.unwrap();
+    assert_eq!(
+        shared.admission.load(),
+        valise_relay::admission::Load::default()
+    );
+}
+
+#[tokio::test]
+async fn honest_clients_are_served_while_others_dawdle() {
+    let relay = Harness::start(config()).await;
+    let mut dawdlers = Vec::new();
+    for _ in 0..100 {
+        let client = relay.connect().await;
+        let (mut send, recv) = client.connection.open_bi().await.unwrap();
+        send.write_all(&[1]).await.unwrap();
+        dawdlers.push((client, send, recv));
+    }
+    let honest = relay.connect().await;
+    let served = timeout(Duration::from_secs(2), deposited(&honest, Target::Return)).await;
+    assert!(served.unwrap());
+}
+
+#[tokio::test]
+async fn the_same_deposit_twice_at_once_is_stored_once() {
+    let relay = Harness::start(config()).await;
+    let client = relay.connect().await;
+    let (one, two) = tokio::join!(
+        deposited(&client, Target::Return),
+        deposited(&client, Target::Return)
+    );
+    assert!(one && two);
+    let usage = relay.relay.store().usage().await.unwrap();
+    assert_eq!(usage.return_envelopes, 1);
+}
+
+#[tokio::test]
+async fn lengths_that_a_header_claims_are_refused_before_anything_is_made_of_them() {
+    let relay = Harness::start(config()).await;
+    let client = relay.connect().await;
+    let mut deep = vec![0x40, 0xee, 0xa1, 0x00];
+    deep.resize(FRAME_PLAIN, 0x81);
+    let claims: [&[u8]; 5] = [
+        &[0xff, 0xff],
+        // A byte string of 2^64 - 1 bytes, an array and a map of as many items.
+        &[
+            0x00, 0x0b, 0xa2, 0x00, 0x04, 0x01, 0x5b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        ],
+        &[
+            0x00, 0x0a, 0xa1, 0x00, 0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        ],
+        &[
+            0x00, 0x09, 0xbb, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        ],
+        &deep,
+    ];
+    for claim in claims {
+        let mut linked = client.link().await;
+        let mut plain = claim.to_vec();
+        plain.resize(FRAME_PLAIN, 0);
+        let answer = exchange(&mut linked, &plain, RequestKind::Publish)
+            .await
+            .unwrap();
+        assert!(matches!(answer, Answer::Refused(Refusal::Malformed)));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever a publisher sends, the service answers.
+    #[test]
+    fn no_card_brings_the_service_down(card in proptest::collection::vec(any::<u8>(), 0..2_000)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (_stopper, stop) = stop::pair();
+        let store = Arc::new(Memory::new(config().ceilings()));
+        let service = Service::new(store, &config(), stop);
+        let key = DhSecret::from_bytes(&[1; 32]).public();
+        let mut rng = rng();
+        let request = Request::Publish { card };
+        let answer = runtime.block_on(service.answer(&key, request, NOW, &mut rng));
+        prop_assert!(matches!(answer, Answer::Refused(Refusal::CardRefused | Refusal::UnknownInbox)));
+    }
+}
