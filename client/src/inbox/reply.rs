@@ -80,7 +80,7 @@ pub async fn reply(
     let id = threads.id(thread);
     submission_of(vault, thread)?;
     let text = read_text(file.map(PathBuf::as_path))?;
-    put(vault, &state, thread, Some(&text), now)?;
+    put(vault, &state, thread, Some(text.trim_end()), now)?;
     deliver(vault, Some(thread.id), pace.delay).await?;
     ui::say(&format!("replied to {id}"));
     ui::note(
