@@ -29,7 +29,7 @@ pub struct Sealed {
 }
 
 /// Seals a deposit to these readers of the card with this epoch.
-pub type Seal<'a> = dyn Fn(&[Prekey], u64) -> Result<Sealed, SealError> + 'a;
+pub type Seal<'a> = dyn Fn(&[Prekey], u64) -> Result<Sealed, SealError> + Sync + 'a;
 
 /// What a session asks for.
 pub struct Errand<'a> {
