@@ -32,6 +32,8 @@ use crate::random;
 
 /// How long to wait for a relay to answer at all.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long the notice of the end may take to leave.
+const FAREWELL: Duration = Duration::from_millis(50);
 /// How long a connection may be silent. A watched inbox is answered within 100 s.
 const IDLE: Duration = Duration::from_secs(125);
 /// The first flight: a submission and two requests leave at once, paced by quinn, and no more than a web browser sends.
@@ -143,10 +145,10 @@ impl Connection {
         .await
     }
 
-    /// Ends the connection and waits until the relay may know.
+    /// Ends the connection. Waits only until the notice has left: if it is lost, the relay notices by the silence.
     pub async fn close(self) {
         self.connection.close(VarInt::from_u32(0), b"");
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.endpoint.wait_idle()).await;
+        let _ = tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await;
     }
 }
 

@@ -107,6 +107,13 @@ pub async fn run(
     now: Timestamp,
 ) -> Result<Result3, DialError> {
     let connection = Connection::dial(relay, now).await?;
+    let result = run_on(&connection, &errand, now).await;
+    connection.close().await;
+    Ok(result)
+}
+
+/// Runs one small session on a connection that nothing else uses.
+pub async fn run_on(connection: &Connection, errand: &Errand<'_>, now: Timestamp) -> Result3 {
     let (poll_key, poll_request) = poll_request(&errand.poll);
     let (card_key, deposit_key) = (fresh_key(), fresh_key());
     let (card_link, deposit_link, poll_link) = tokio::join!(
@@ -116,18 +123,17 @@ pub async fn run(
     );
     let ((card, deposit), poll) = tokio::join!(
         async {
-            let card = fetch_card(card_link, &errand, now).await;
-            let deposit = deposit(deposit_link, card.as_ref().ok(), &errand, now).await;
+            let card = fetch_card(card_link, errand, now).await;
+            let deposit = deposit(deposit_link, card.as_ref().ok(), errand, now).await;
             (card, deposit)
         },
         poll(poll_link, poll_request),
     );
-    connection.close().await;
-    Ok(Result3 {
+    Result3 {
         card,
         deposit,
         poll,
-    })
+    }
 }
 
 fn poll_request(poll: &Poll) -> (DhSecret, Request) {

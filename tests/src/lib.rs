@@ -3,4 +3,5 @@
 pub mod cast;
 pub mod liar;
 pub mod program;
+pub mod slow_link;
 pub mod stage;
