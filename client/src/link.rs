@@ -6,7 +6,7 @@ use valise_protocol::id::RelayId;
 use valise_protocol::key::{DhPublic, DhSecret};
 use valise_protocol::limits::{FRAME, LINK_2};
 use valise_protocol::link::{Initiator, Link, LinkError};
-use valise_protocol::wire::{Answer, Refusal, Request};
+use valise_protocol::wire::{Answer, Refusal, Request, RequestKind};
 
 use crate::failure::Failure;
 use crate::random;
@@ -77,6 +77,15 @@ impl OpenLink {
     /// # Errors
     /// [`LinkFault`]; a refusal is one.
     pub async fn request(&mut self, request: &Request) -> Result<Answer, LinkFault> {
+        // A deposit waits for its card, and nothing waits for a poll: it gives way, in every session alike.
+        let urgency = if request.kind() == RequestKind::Poll {
+            0
+        } else {
+            1
+        };
+        self.send
+            .set_priority(urgency)
+            .map_err(|_| LinkFault::Broken)?;
         let sealed = self.link.seal(&request.encode())?;
         self.send
             .write_all(&sealed)
