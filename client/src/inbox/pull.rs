@@ -255,6 +255,10 @@ pub fn take(vault: &Vault, envelope: &[u8], now: Timestamp) -> Outcome<Found> {
     let prekey = prekeys[opened.prekey].hash();
     match message {
         Message::Submission(submission) => {
+            let content = submission.content();
+            if content.is_ok_and(|content| content.check_addressed(&state.address).is_err()) {
+                return Ok(Found::Unopenable);
+            }
             let entry = |name| {
                 let (id, sender) = (submission.id, opened.writer);
                 Entry::new(name, Role::Submission, id, sender, now)

@@ -205,7 +205,11 @@ impl Draft {
             None => Message::Acknowledgement(reply),
         };
         let message = Zeroizing::new(message.encode());
-        sealed(std::slice::from_ref(&self.submission.reply.prekey), state, &message)
+        sealed(
+            std::slice::from_ref(&self.submission.reply.prekey),
+            state,
+            &message,
+        )
     }
 
     fn copy(&self) -> Zeroizing<Vec<u8>> {
