@@ -18,14 +18,12 @@ use rustls::{DigitallySignedStruct, SignatureScheme};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use valise_protocol::contact::RelayContact;
-use valise_protocol::descriptor::{
-    CERTIFICATE_EXTENSION, Descriptor, DescriptorError, SignedDescriptor,
-};
-use valise_protocol::hash::sha256;
+use valise_protocol::descriptor::{Descriptor, DescriptorError};
 use valise_protocol::id::RelayId;
 use valise_protocol::key::DhSecret;
 use valise_protocol::time::Timestamp;
 
+use crate::certificate::{CertificateError, descriptor_of};
 use crate::failure::Failure;
 use crate::link::{LinkFault, OpenLink};
 use crate::random;
@@ -152,6 +150,21 @@ impl Connection {
     }
 }
 
+impl From<CertificateError> for DialError {
+    fn from(error: CertificateError) -> Self {
+        match error {
+            CertificateError::Descriptor(DescriptorError::UnknownVersion(version)) => {
+                Self::Version(version)
+            }
+            CertificateError::Descriptor(DescriptorError::Expired { since }) => Self::Dates(since),
+            CertificateError::Descriptor(DescriptorError::NotYetValid { from }) => {
+                Self::Dates(from)
+            }
+            _ => Self::Key,
+        }
+    }
+}
+
 impl From<DialError> for Failure {
     fn from(error: DialError) -> Self {
         let failure = Self::new(format!("could not reach the relay: {error}"));
@@ -247,31 +260,6 @@ impl RelayVerifier {
     fn verdict(&self) -> Option<Verdict> {
         self.verdict.lock().ok()?.take()
     }
-
-    fn check(&self, certificate: &CertificateDer<'_>) -> Verdict {
-        let (rest, certificate) =
-            X509Certificate::from_der(certificate).map_err(|_| DialError::Key)?;
-        let mut found = certificate
-            .extensions()
-            .iter()
-            .filter(|e| e.oid.to_id_string() == CERTIFICATE_EXTENSION);
-        let (Some(extension), None, []) = (found.next(), found.next(), rest) else {
-            return Err(DialError::Key);
-        };
-        let signed = SignedDescriptor::decode(extension.value).map_err(|_| DialError::Key)?;
-        let descriptor = signed
-            .verify(self.relay, self.now)
-            .map_err(|error| match error {
-                DescriptorError::UnknownVersion(version) => DialError::Version(version),
-                DescriptorError::Expired { since } => DialError::Dates(since),
-                DescriptorError::NotYetValid { from } => DialError::Dates(from),
-                _ => DialError::Key,
-            })?;
-        if sha256(&[certificate.public_key().raw]) != *descriptor.tls_pin() {
-            return Err(DialError::Key);
-        }
-        Ok((descriptor, signed.encode()))
-    }
 }
 
 impl ServerCertVerifier for RelayVerifier {
@@ -283,7 +271,7 @@ impl ServerCertVerifier for RelayVerifier {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verdict = self.check(end_entity);
+        let verdict = descriptor_of(end_entity, self.relay, self.now).map_err(DialError::from);
         let accepted = verdict.is_ok();
         if let Ok(mut place) = self.verdict.lock() {
             *place = Some(verdict);

@@ -10,6 +10,7 @@ pub mod ui;
 pub mod phrase;
 pub mod handling;
 pub mod link;
+pub mod certificate;
 pub mod dial;
 pub mod addressee;
 pub mod session;

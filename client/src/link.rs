@@ -91,16 +91,30 @@ impl OpenLink {
             .write_all(&sealed)
             .await
             .map_err(|_| LinkFault::Broken)?;
-        let mut sealed = vec![0; request.kind().frames_down() * FRAME];
-        self.receive
-            .read_exact(&mut sealed)
-            .await
-            .map_err(|error| broken(&error))?;
-        match Answer::decode(request.kind(), &self.link.open(&sealed)?) {
+        let plain = self.read_answer(request.kind()).await?;
+        match Answer::decode(request.kind(), &plain) {
             Ok(Answer::Refused(refusal)) => Err(LinkFault::Refused(refusal)),
             Ok(answer) => Ok(answer),
             Err(_) => Err(LinkFault::Nonsense),
         }
+    }
+
+    /// The plaintext of an answer's frames. A relay that could not read the request may say so in one (spec §7.3).
+    async fn read_answer(&mut self, kind: RequestKind) -> Result<Vec<u8>, LinkFault> {
+        let mut plain = self.read_frames(1).await?;
+        if !plain.first_chunk().is_some_and(Answer::ends_after) {
+            plain.extend(self.read_frames(kind.frames_down() - 1).await?);
+        }
+        Ok(plain)
+    }
+
+    async fn read_frames(&mut self, frames: usize) -> Result<Vec<u8>, LinkFault> {
+        let mut sealed = vec![0; frames * FRAME];
+        self.receive
+            .read_exact(&mut sealed)
+            .await
+            .map_err(|error| broken(&error))?;
+        Ok(self.link.open(&sealed)?)
     }
 
     /// Says that nothing more will be asked.

@@ -190,13 +190,9 @@ async fn deposit(
     now: Timestamp,
 ) -> Result<Stored, DepositFault> {
     let mut link = link?;
-    let readers = card.and_then(|card| {
-        let readers = card.readers(now);
-        if errand.despite_staleness {
-            Some(card.readers_despite_staleness(now))
-        } else {
-            readers.ok()
-        }
+    let readers = card.and_then(|card| match card.readers(now) {
+        Err(_) if errand.despite_staleness => Some(card.readers_despite_staleness(now)),
+        readers => readers.ok(),
     });
     let (target, sealed, usable) = match (readers, card) {
         (Some(readers), Some(card)) if !readers.is_empty() => {

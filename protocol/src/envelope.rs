@@ -280,6 +280,7 @@ pub fn open(
     address: &Address,
     prekeys: &[&PrekeySecret],
 ) -> Result<Opened, OpenError> {
+    check_version(envelope)?;
     let envelope: &[u8; ENVELOPE] = envelope
         .try_into()
         .map_err(|_| OpenError::WrongLength(envelope.len()))?;
@@ -309,13 +310,22 @@ pub fn open(
     Err(OpenError::NotOurs)
 }
 
-fn check_header(envelope: &[u8; ENVELOPE]) -> Result<(), OpenError> {
-    let field = |at: usize| u16::from_be_bytes([envelope[at], envelope[at + 1]]);
-    if field(0) != VERSION {
-        return Err(OpenError::UnknownVersion(field(0)));
+/// The version comes before all else, the length too: another version may have another (spec §1).
+fn check_version(envelope: &[u8]) -> Result<(), OpenError> {
+    match envelope
+        .first_chunk()
+        .map(|bytes| u16::from_be_bytes(*bytes))
+    {
+        None => Err(OpenError::WrongLength(envelope.len())),
+        Some(VERSION) => Ok(()),
+        Some(version) => Err(OpenError::UnknownVersion(version)),
     }
-    if field(2) != SUITE {
-        return Err(OpenError::UnknownSuite(field(2)));
+}
+
+fn check_header(envelope: &[u8; ENVELOPE]) -> Result<(), OpenError> {
+    let suite = u16::from_be_bytes([envelope[2], envelope[3]]);
+    if suite != SUITE {
+        return Err(OpenError::UnknownSuite(suite));
     }
     if envelope[4..16].iter().any(|byte| *byte != 0) {
         return Err(OpenError::ReservedNotZero);
@@ -478,8 +488,26 @@ mod tests {
             );
         }
         assert_eq!(
-            open(&envelope[1..], &ADDRESS, &[&readers[0]]).unwrap_err(),
+            open(&envelope[..ENVELOPE - 1], &ADDRESS, &[&readers[0]]).unwrap_err(),
             OpenError::WrongLength(ENVELOPE - 1)
+        );
+    }
+
+    #[test]
+    fn another_version_is_told_whatever_its_length() {
+        for (bytes, expected) in [
+            (&[0, 2, 0, 2, 7][..], OpenError::UnknownVersion(2)),
+            (&[0, 2], OpenError::UnknownVersion(2)),
+            (&[0, 1, 0, 2, 7], OpenError::WrongLength(5)),
+            (&[0], OpenError::WrongLength(1)),
+            (&[], OpenError::WrongLength(0)),
+        ] {
+            assert_eq!(open(bytes, &ADDRESS, &[]).unwrap_err(), expected);
+        }
+        let longer = [vec![0, 2], vec![0; ENVELOPE]].concat();
+        assert_eq!(
+            open(&longer, &ADDRESS, &[]).unwrap_err(),
+            OpenError::UnknownVersion(2)
         );
     }
 

@@ -1,6 +1,7 @@
 //! A path of its own between a client and a relay: every datagram takes so long in each direction.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,18 +63,20 @@ async fn forward(front: Arc<UdpSocket>, to: SocketAddr, one_way: Duration) {
     let mut clients: HashMap<SocketAddr, UnboundedSender<Late>> = HashMap::new();
     let mut buffer = vec![0; DATAGRAM];
     while let Ok((length, from)) = front.recv_from(&mut buffer).await {
-        if !clients.contains_key(&from) {
-            let Ok(back) = UdpSocket::bind("127.0.0.1:0").await else {
-                return;
-            };
-            let back = Arc::new(back);
-            let (there, towards) = unbounded_channel();
-            clients.insert(from, there);
-            tokio::spawn(deliver(towards, back.clone(), to));
-            tokio::spawn(return_path(back, front.clone(), from, one_way));
-        }
-        let late = (Instant::now() + one_way, buffer[..length].to_vec());
-        let _ = clients[&from].send(late);
+        let there = match clients.entry(from) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                let Ok(back) = UdpSocket::bind("127.0.0.1:0").await else {
+                    return;
+                };
+                let back = Arc::new(back);
+                let (there, towards) = unbounded_channel();
+                tokio::spawn(deliver(towards, back.clone(), to));
+                tokio::spawn(return_path(back, front.clone(), from, one_way));
+                new.insert(there)
+            }
+        };
+        let _ = there.send((Instant::now() + one_way, buffer[..length].to_vec()));
     }
 }
 

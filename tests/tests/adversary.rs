@@ -16,7 +16,7 @@ use valise_protocol::link::Welcome;
 use valise_protocol::message::Message;
 use valise_protocol::prekey::PrekeySecret;
 use valise_protocol::time::Timestamp;
-use valise_protocol::wire::{Answer, Item, Refusal, Request, Stored, Target};
+use valise_protocol::wire::{Answer, Item, Refusal, Request, RequestKind, Stored, Target};
 use valise_tests::cast::{Defender, LiveRelay, Mechanism, START, deposit, no_withdrawal, rng};
 use valise_tests::liar::{Liar, Manners, Reaction};
 
@@ -92,14 +92,28 @@ async fn an_answer_to_another_question_is_not_believed() {
     let card = mechanism.card().encode();
     let liar = Liar::reacting(move |request| match request {
         Request::Card { .. } => Reaction::Answer(polite(request, &card)),
-        _ => Reaction::Nonsense(
-            Answer::Published.encode(valise_protocol::wire::RequestKind::Publish),
-        ),
+        _ => Reaction::Nonsense(Answer::Published.encode(RequestKind::Publish)),
     });
     let result = send_through(&liar, mechanism.address, START).await;
     assert!(matches!(
         result.deposit,
         Err(DepositFault::Link(LinkFault::Nonsense))
+    ));
+}
+
+#[tokio::test]
+async fn a_refusal_of_a_malformed_request_is_understood_in_one_frame() {
+    let mechanism = mechanism(1).await;
+    let card = mechanism.card().encode();
+    let one_frame = Answer::Refused(Refusal::Malformed).encode(RequestKind::Deposit);
+    let liar = Liar::reacting(move |request| match request {
+        Request::Card { .. } => Reaction::Answer(polite(request, &card)),
+        _ => Reaction::Nonsense(one_frame.clone()),
+    });
+    let result = send_through(&liar, mechanism.address, START).await;
+    assert!(matches!(
+        result.poll,
+        Err(LinkFault::Refused(Refusal::Malformed))
     ));
 }
 

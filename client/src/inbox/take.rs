@@ -50,7 +50,13 @@ pub fn take(vault: &Vault, envelope: &[u8], now: Timestamp) -> Outcome<Found> {
         now,
     };
     match message {
-        Message::Submission(submission) => taking.submission(&submission),
+        Message::Submission(submission) => {
+            let content = submission.content();
+            if content.is_ok_and(|content| content.check_addressed(&state.address).is_err()) {
+                return Ok(Found::Unopenable);
+            }
+            taking.submission(&submission)
+        }
         Message::Copy(copy) => {
             let held = card::needed(&state, now)?;
             if held.card.roster().has_identity(&opened.writer) {
