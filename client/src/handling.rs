@@ -7,8 +7,11 @@ use std::path::Path;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use valise_protocol::card::is_language;
 use valise_protocol::limits::NOTE;
-use valise_protocol::message::{Answer, Attribution, ConsentBasis, Handling, Timing};
+use valise_protocol::message::{
+    Answer, Attribution, ConsentBasis, Handling, HandlingError, Timing,
+};
 
 use crate::escape;
 use crate::failure::{Failure, Outcome};
@@ -162,12 +165,12 @@ pub fn ask(terminal: &mut Terminal) -> Outcome<Handling> {
     } else {
         "Any condition? (Enter for none)"
     };
-    let note = loop {
-        let note = terminal.ask(question)?.to_string();
-        if !(unobtainable && note.is_empty()) {
-            break note;
+    let note = ask_until(terminal, question, |note| {
+        if (unobtainable && note.is_empty()) || note.len() > NOTE {
+            return Err(HandlingError::NoteLength);
         }
-    };
+        Ok(())
+    })?;
     let timing = pick(
         terminal,
         "When: about to happen, going on, past, a practice, or a law?",
@@ -178,9 +181,12 @@ pub fn ask(terminal: &mut Terminal) -> Outcome<Handling> {
         "How may you, the source, be named to others? none is the Chatham House Rule.",
         &ATTRIBUTIONS,
     )?;
-    let language = terminal
-        .ask("Language of the text, such as en, fr, es, ar:")?
-        .to_string();
+    let question = "Language of the text, such as en, fr, es, ar:";
+    let language = ask_until(terminal, question, |language| {
+        is_language(language)
+            .then_some(())
+            .ok_or(HandlingError::Language)
+    })?;
     let name_in_public = if unobtainable {
         Answer::No
     } else {
@@ -204,6 +210,21 @@ fn pick<T: Copy>(terminal: &mut Terminal, question: &str, words: &[(&str, T)]) -
     let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
     let at = terminal.choose(question, &known)?;
     Ok(words[at].1)
+}
+
+/// Asks until the answer fits: one that does not must not lose the text that was typed before it.
+fn ask_until(
+    terminal: &mut Terminal,
+    question: &str,
+    fits: impl Fn(&str) -> Result<(), HandlingError>,
+) -> Outcome<String> {
+    loop {
+        let answer = terminal.ask(question)?.to_string();
+        match fits(&answer) {
+            Ok(()) => return Ok(answer),
+            Err(error) => terminal.show(&error.to_string())?,
+        }
+    }
 }
 
 fn check(handling: &Handling) -> Outcome<()> {

@@ -4,3 +4,5 @@ pub mod cast;
 pub mod liar;
 pub mod program;
 pub mod stage;
+pub mod terminal;
+pub mod transcript;
