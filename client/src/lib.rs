@@ -6,6 +6,7 @@
 pub mod failure;
 pub mod escape;
 pub mod random;
+pub mod home;
 pub mod ui;
 pub mod phrase;
 pub mod handling;
@@ -14,7 +15,6 @@ pub mod certificate;
 pub mod dial;
 pub mod addressee;
 pub mod session;
-pub mod home;
 pub mod vault;
 pub mod command;
 pub mod mechanism;

@@ -140,7 +140,8 @@ impl From<LinkFault> for Failure {
         let failure = Self::new(fault.to_string());
         match fault {
             LinkFault::Broken => failure
-                .hint("give the same command again: what arrived already is not stored twice"),
+                .hint("give the same command again")
+                .hint("after a send, with --again and the same words: then what arrived already is not stored twice"),
             LinkFault::Link(_) => {
                 failure.hint("get the newest version of this program, and try another network")
             }

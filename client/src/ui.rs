@@ -8,9 +8,11 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 
+use valise_protocol::contact::{Contact, RelayContact};
+use valise_protocol::id::Address;
 use zeroize::Zeroizing;
 
-use crate::escape;
+use crate::escape::{self, COLUMNS};
 use crate::failure::{Failure, Outcome};
 
 /// The longest secret read from a descriptor, in bytes.
@@ -20,6 +22,11 @@ const SECRET: u64 = 4_096;
 pub fn say(text: &str) {
     // A closed pipe is the reader's wish, not an error of ours.
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// A sentence of result on standard output, wrapped to 80 columns.
+pub fn say_wrapped(text: &str) {
+    say(&wrap(text, "  "));
 }
 
 /// A sentence about what happens, on standard error, wrapped to 80 columns.
@@ -43,24 +50,42 @@ pub fn quote(text: &str) {
     say(&escape::quote(text));
 }
 
-/// Breaks at spaces so that no line is over 80 columns; later lines begin with `indent`. Counts characters, not cells.
+/// Breaks at spaces so that no line is over 80 columns; spaces at the beginning stay, and later lines begin with `indent`. A longer word is broken too, or the terminal
+/// would begin a line with whatever comes next in it; but contacts and addresses stay whole, to be copied.
 pub fn wrap(text: &str, indent: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
-    let mut column = 0;
-    for word in text.split(' ') {
-        let width = word.chars().count();
-        if column > 0 && column + 1 + width > 80 {
+    let words = text.trim_start_matches(' ');
+    let begins = text.len() - words.len();
+    out.push_str(&text[..begins]);
+    let mut column = begins;
+    for (at, word) in words.split(' ').enumerate() {
+        let width = escape::columns(word);
+        if at > 0 && column + 1 + width > COLUMNS {
             out.push('\n');
             out.push_str(indent);
             column = indent.len();
-        } else if column > 0 {
+        } else if at > 0 {
             out.push(' ');
             column += 1;
         }
-        out.push_str(word);
-        column += width;
+        if column + width <= COLUMNS || is_name(word) {
+            out.push_str(word);
+            column += width;
+            continue;
+        }
+        let rows = escape::fold(word, COLUMNS - indent.len());
+        column = indent.len() + rows.last().map_or(0, |row| escape::columns(row));
+        out.push_str(&rows.join(&format!("\n{indent}")));
     }
     out
+}
+
+/// Whether a word is a contact line or an address.
+fn is_name(word: &str) -> bool {
+    let word = word.trim_matches(['"', '.', ',', ';']);
+    word.parse::<Contact>().is_ok()
+        || word.parse::<RelayContact>().is_ok()
+        || word.parse::<Address>().is_ok()
 }
 
 /// Whether a person sits at standard input.
@@ -237,5 +262,32 @@ mod tests {
         let wrapped = wrap(&text, "  ");
         assert!(wrapped.lines().all(|line| line.len() <= 80));
         assert_eq!(wrapped.split_whitespace().count(), 40);
+    }
+
+    #[test]
+    fn a_word_that_a_terminal_would_break_is_broken_with_the_indent() {
+        let name = format!("{}valise: error: all is lost", "x".repeat(68));
+        let wrapped = wrap(&format!("It is called {name}"), "  ");
+        assert!(wrapped.lines().all(|line| line.len() <= 80), "{wrapped}");
+        assert!(wrapped.lines().skip(1).all(|line| line.starts_with("  ")));
+    }
+
+    #[test]
+    fn an_indented_line_stays_indented() {
+        let wrapped = wrap(&format!("  {}", "word ".repeat(40)), "  ");
+        assert!(
+            wrapped
+                .lines()
+                .all(|line| line.starts_with("  word") && line.len() <= 80)
+        );
+    }
+
+    #[test]
+    fn an_address_stays_in_one_piece() {
+        let address = Address::from_bytes([1; 32]).to_string();
+        let text = format!("{} valise-relay inbox allow {address}", "word ".repeat(9));
+        assert!(wrap(&text, "  ").contains(&address));
+        let contact = format!("{address}@relay1qqqq");
+        assert!(!wrap(&contact, "  ").lines().any(|line| line.len() > 80));
     }
 }

@@ -5,3 +5,5 @@ pub mod liar;
 pub mod program;
 pub mod slow_link;
 pub mod stage;
+pub mod terminal;
+pub mod transcript;
