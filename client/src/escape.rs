@@ -22,7 +22,11 @@ pub fn quote(text: &str) -> String {
         let part = line(&part.replace('\t', "    "));
         rows.extend(fold(&part, COLUMNS - MARK.len()));
     }
-    let marked: Vec<String> = rows.iter().map(|row| format!("{MARK}{row}")).collect();
+    // Spaces at the end of a row count for nothing, but a terminal would break before them.
+    let marked: Vec<String> = rows
+        .iter()
+        .map(|row| format!("{MARK}{}", row.trim_end_matches(' ')))
+        .collect();
     marked.join("\n")
 }
 
