@@ -16,6 +16,7 @@ pub mod identity;
 pub mod admission;
 pub mod quic;
 mod access;
+mod verified;
 mod expiry;
 pub mod service;
 pub mod link;

@@ -20,6 +20,7 @@ use crate::config::Config;
 use crate::expiry::Retention;
 use crate::stop::Stop;
 use crate::store::{Cursor, Deposit, Deposited, Mailbox, Store, StoreError, Target, Waiting};
+use crate::verified::VerifiedCards;
 
 /// How many damaged records one poll passes over.
 const DAMAGED_IN_A_ROW: usize = 16;
@@ -28,6 +29,7 @@ const DAMAGED_IN_A_ROW: usize = 16;
 pub struct Service<S> {
     store: Arc<S>,
     retention: Retention,
+    cards: VerifiedCards,
     /// Publishing reads, merges and writes a card: one at a time, or a device's statement would get lost.
     publishing: Mutex<()>,
     stop: Stop,
@@ -47,6 +49,7 @@ impl<S: Store> Service<S> {
         Self {
             store,
             retention: Retention::new(config),
+            cards: VerifiedCards::default(),
             publishing: Mutex::new(()),
             stop,
         }
@@ -165,7 +168,11 @@ impl<S: Store> Service<S> {
         now: Timestamp,
     ) -> Result<Access, Refusal> {
         let address = Address::from_bytes(*mailbox.as_bytes());
-        let card = self.held(address, now).await?.ok_or(Refusal::NotADevice)?;
+        let card = self.store.card(address).await.map_err(refusal)?;
+        let bytes = card.ok_or(Refusal::NotADevice)?;
+        let card = self
+            .cards
+            .get(address, bytes, |bytes| verify(address, bytes, now))?;
         Access::of_device(client, mailbox, &card)
     }
 
@@ -244,15 +251,19 @@ impl<S: Store> Service<S> {
         let Some(bytes) = self.store.card(address).await.map_err(refusal)? else {
             return Ok(None);
         };
-        // What verified once and does not any more was damaged on the disk.
-        let card = Card::decode(&bytes).map_err(|_| Refusal::Unavailable)?;
-        let verified = match card.clone().verify(address, None, now) {
-            Err(CardError::Expired { since }) => card.verify(address, None, since.minus(1)),
-            Err(CardError::NotYetValid { from }) => card.verify(address, None, from),
-            verified => verified,
-        };
-        verified.map(Some).map_err(|_| Refusal::Unavailable)
+        verify(address, &bytes, now).map(Some)
     }
+}
+
+/// Verifies a card that is held. What verified once and does not any more was damaged on the disk.
+fn verify(address: Address, bytes: &[u8], now: Timestamp) -> Result<VerifiedCard, Refusal> {
+    let card = Card::decode(bytes).map_err(|_| Refusal::Unavailable)?;
+    let verified = match card.clone().verify(address, None, now) {
+        Err(CardError::Expired { since }) => card.verify(address, None, since.minus(1)),
+        Err(CardError::NotYetValid { from }) => card.verify(address, None, from),
+        verified => verified,
+    };
+    verified.map_err(|_| Refusal::Unavailable)
 }
 
 /// What a stranger is told of a store's trouble.

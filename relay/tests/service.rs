@@ -442,6 +442,21 @@ async fn a_roster_without_the_slow_device_lets_go_of_what_the_others_removed() {
 }
 
 #[tokio::test]
+async fn a_removed_inbox_is_refused_to_a_device_that_polled_it_before() {
+    let house = House::new(&config());
+    let mechanism = Mechanism::new(1);
+    house.serve(&mechanism).await;
+    let request = || poll(Target::Inbox, mechanism.address.inbox());
+    for _ in 0..2 {
+        let answer = house.ask(&mechanism.key(0), request()).await;
+        assert_eq!(told(&answer), Ok("nothing"));
+    }
+    house.store.remove_inbox(mechanism.address).await.unwrap();
+    let answer = house.ask(&mechanism.key(0), request()).await;
+    assert_eq!(told(&answer), Err(Refusal::UnknownInbox));
+}
+
+#[tokio::test]
 async fn publishing_keeps_the_newest_statement_of_each_device() {
     let house = House::new(&config());
     let mechanism = Mechanism::new(2);

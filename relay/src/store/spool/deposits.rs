@@ -1,21 +1,22 @@
-//! Deposits: a batch of them is placed, decided, written, made durable by one sync, and only then indexed and acknowledged.
+//! Deposits: each is decided, placed and laid into a load; a load is made durable by one sync, and only then is its batch
+//! indexed and acknowledged. While one load is written, the next batch is decided, in the light of the one before.
 //!
 //! Whatever becomes of a deposit, the same bytes are written for it: what is refused, known already, or meant for the sink
 //! takes a slot and an extent too and is wiped afterwards. So the time of an answer does not tell which it was.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
 
 use rand_core::CryptoRng;
 use valise_protocol::id::EnvelopeDigest;
 use valise_protocol::limits::ENVELOPE;
 
-use super::index::{Blind, Tally, io_error};
+use super::index::{Name, Names, Tally, io_error};
 use super::keys::Mark;
 use super::record::{Body, Envelope, MailKind, Record, Seal};
-use super::segment::{Place, SLOT, Segment};
+use super::segment::Place;
 use super::shared::Shared;
+use super::writer::Reply;
 use crate::store::devices::Devices;
 use crate::store::{Deposit, Deposited, Mailbox, StoreError, Target, last_day};
 
@@ -25,9 +26,11 @@ pub(super) struct Incoming {
     mailbox: Mark,
     withdraw: Mark,
     digest: Mark,
+    /// What the index calls the three.
+    names: Names,
     day: u32,
     seal: Seal,
-    payload: Box<[u8; ENVELOPE]>,
+    pub payload: Box<[u8; ENVELOPE]>,
 }
 
 impl Incoming {
@@ -52,9 +55,18 @@ impl Incoming {
             mailbox,
             withdraw,
             digest,
+            names: shared.index.names(&mailbox, &withdraw, &digest),
             day: last_day(deposit.expires),
             seal: Seal::over(payload.as_mut_slice(), rng),
             payload,
+        }
+    }
+
+    /// Whom to wake when it is stored.
+    fn mailbox(&self) -> Option<Mailbox> {
+        match self.target {
+            Target::Mailbox(mailbox) => Some(mailbox),
+            Target::Sink => None,
         }
     }
 }
@@ -62,89 +74,102 @@ impl Incoming {
 /// What was decided of a deposit.
 pub(super) type Outcome = Result<Deposited, StoreError>;
 
-/// A batch on its way to the disk.
-pub(super) struct Batch<'a> {
-    shared: &'a Shared,
-    /// Upper half of the cursors given out.
-    epoch: u64,
-    tallies: HashMap<Blind, Tally>,
-    kept: Vec<Option<Kept>>,
-    replaced: Vec<(Blind, u64)>,
+/// Deposits that become durable together, decided one after the other.
+#[derive(Default)]
+pub(super) struct Batch {
+    tallies: HashMap<Name, Tally>,
+    kept: Vec<Kept>,
+    /// What later deposits replaced, be it stored, in the batch before, or earlier in this one.
+    replaced: Vec<(Name, u64)>,
+    /// What was written only so that its answer takes as long as any other.
+    idle: Vec<Place>,
+    answers: Vec<(Outcome, Option<Mailbox>, Reply<Deposited>)>,
     inbox_delta: i64,
     return_delta: i64,
 }
 
 struct Kept {
-    blind: Blind,
+    names: Names,
     envelope: Envelope,
+    place: Place,
 }
 
-impl<'a> Batch<'a> {
-    pub fn new(shared: &'a Shared, epoch: u64) -> Self {
-        Self {
-            shared,
-            epoch,
-            tallies: HashMap::new(),
-            kept: Vec::new(),
-            replaced: Vec::new(),
-            inbox_delta: 0,
-            return_delta: 0,
-        }
-    }
+/// What a deposit is decided by: the index, the batch on its way to the disk, and those before it in its own.
+pub(super) struct Deciding<'a> {
+    pub shared: &'a Shared,
+    pub before: Option<&'a Batch>,
+    /// Upper half of the cursors given out.
+    pub epoch: u64,
+}
 
-    /// Decides a deposit in the light of the index and of those before it in the batch.
-    pub fn decide(&mut self, incoming: &Incoming) -> io::Result<Outcome> {
-        let (outcome, kept) = match incoming.target {
+impl Batch {
+    /// Decides a deposit, and returns the record to be written at `place`.
+    pub fn decide(
+        &mut self,
+        by: &Deciding<'_>,
+        incoming: Incoming,
+        place: Place,
+        reply: Reply<Deposited>,
+    ) -> io::Result<(Record, Box<[u8; ENVELOPE]>)> {
+        let (outcome, envelope) = match incoming.target {
             Target::Sink => (Ok(Deposited::Stored), None),
-            Target::Mailbox(mailbox) => match self.admit(mailbox, incoming)? {
-                Ok((outcome, kept)) => (Ok(outcome), kept),
+            Target::Mailbox(mailbox) => match self.admit(by, mailbox, &incoming)? {
+                Ok((outcome, envelope)) => (Ok(outcome), envelope),
                 Err(refusal) => (Err(refusal), None),
             },
         };
-        self.kept.push(kept);
-        Ok(outcome)
+        let rings = incoming.mailbox().filter(|_| outcome.is_ok());
+        self.answers.push((outcome, rings, reply));
+        let body = match envelope {
+            Some(envelope) => {
+                self.kept.push(Kept {
+                    names: incoming.names,
+                    envelope: envelope.clone(),
+                    place,
+                });
+                Body::Envelope(envelope)
+            }
+            None => {
+                self.idle.push(place);
+                Body::Sink
+            }
+        };
+        let seal = incoming.seal;
+        Ok((Record { body, seal }, incoming.payload))
     }
 
     fn admit(
         &mut self,
+        by: &Deciding<'_>,
         mailbox: Mailbox,
         incoming: &Incoming,
-    ) -> io::Result<Result<(Deposited, Option<Kept>), StoreError>> {
-        let index = &self.shared.index;
+    ) -> io::Result<Result<(Deposited, Option<Envelope>), StoreError>> {
+        let index = &by.shared.index;
         let kind = match mailbox {
-            Mailbox::Inbox(_) if !self.shared.serves(&incoming.mailbox) => {
+            Mailbox::Inbox(_) if !by.shared.serves(&incoming.mailbox) => {
                 return Ok(Err(StoreError::UnknownInbox));
             }
             Mailbox::Inbox(_) => MailKind::Inbox,
             Mailbox::Return(_) => MailKind::Return,
         };
-        let blind = index.blind(&incoming.mailbox);
-        let stored = index
-            .find_digest(blind, &incoming.digest)
-            .map_err(io_error)?;
-        let stored = stored.filter(|cursor| !self.replaced.contains(&(blind, *cursor)));
-        if stored.is_some()
+        let names = &incoming.names;
+        let stored = index.find_digest(names.digest).map_err(io_error)?;
+        let known = self.lives(by, names.mailbox, stored).is_some()
             || self
-                .pending(blind, |held| held.digest == incoming.digest)
-                .is_some()
-        {
+                .pending(by, |kept| kept.digest == names.digest)
+                .is_some();
+        if known {
             return Ok(Ok((Deposited::AlreadyStored, None)));
         }
-        let tally = match self.tallies.get(&blind) {
-            Some(tally) => *tally,
-            None => index.tally(blind).map_err(io_error)?,
+        let tally = match self.tally(by, names.mailbox) {
+            Some(tally) => tally,
+            None => index.tally(names.mailbox).map_err(io_error)?,
         };
-        let replaces = self.replace(blind, &incoming.withdraw)?;
-        if !replaces {
-            let mut usage = self.shared.counts.usage();
-            usage.inbox_envelopes = usage
-                .inbox_envelopes
-                .saturating_add_signed(self.inbox_delta);
-            usage.return_envelopes = usage
-                .return_envelopes
-                .saturating_add_signed(self.return_delta);
+        let replaces = self.find_replaced(by, names)?;
+        if replaces.is_none() {
             let held = u64::from(tally.held);
-            if let Err(refusal) = self.shared.config.ceilings.admit(mailbox, held, &usage) {
+            let usage = self.usage(by);
+            if let Err(refusal) = by.shared.config.ceilings.admit(mailbox, held, &usage) {
                 return Ok(Err(refusal));
             }
             match kind {
@@ -152,11 +177,13 @@ impl<'a> Batch<'a> {
                 MailKind::Return => self.return_delta += 1,
             }
         }
+        self.replaced
+            .extend(replaces.map(|cursor| (names.mailbox, cursor)));
         let tally = Tally {
-            held: tally.held + u32::from(!replaces),
-            last: (tally.last + 1).max(self.epoch + 1),
+            held: tally.held + u32::from(replaces.is_none()),
+            last: (tally.last + 1).max(by.epoch + 1),
         };
-        self.tallies.insert(blind, tally);
+        self.tallies.insert(names.mailbox, tally);
         let envelope = Envelope {
             kind,
             mailbox: incoming.mailbox,
@@ -166,106 +193,86 @@ impl<'a> Batch<'a> {
             day: incoming.day,
             devices: Devices::default(),
         };
-        let outcome = if replaces {
-            Deposited::Replaced
-        } else {
-            Deposited::Stored
+        let outcome = match replaces {
+            Some(_) => Deposited::Replaced,
+            None => Deposited::Stored,
         };
-        Ok(Ok((outcome, Some(Kept { blind, envelope }))))
+        Ok(Ok((outcome, Some(envelope))))
     }
 
-    /// Takes what has this withdraw hash out of the mailbox, be it stored or earlier in the batch.
-    fn replace(&mut self, blind: Blind, withdraw: &Mark) -> io::Result<bool> {
-        if let Some(at) = self.pending(blind, |held| held.withdraw == *withdraw) {
-            self.kept[at] = None;
-            return Ok(true);
+    /// The envelope of this mailbox that a deposit with this withdraw hash takes the place of.
+    fn find_replaced(&self, by: &Deciding<'_>, names: &Names) -> io::Result<Option<u64>> {
+        let pending = self.pending(by, |kept| kept.withdraw == names.withdraw);
+        if pending.is_some() {
+            return Ok(pending);
         }
-        let found = self
-            .shared
-            .index
-            .find_withdraw(blind, withdraw)
-            .map_err(io_error)?;
-        let found = found.filter(|cursor| !self.replaced.contains(&(blind, *cursor)));
-        self.replaced.extend(found.map(|cursor| (blind, cursor)));
-        Ok(found.is_some())
+        let index = &by.shared.index;
+        let stored = index.find_withdraw(names.withdraw).map_err(io_error)?;
+        Ok(self.lives(by, names.mailbox, stored))
     }
 
-    fn pending(&self, blind: Blind, wanted: impl Fn(&Envelope) -> bool) -> Option<usize> {
-        self.kept.iter().position(|kept| {
-            kept.as_ref()
-                .is_some_and(|kept| kept.blind == blind && wanted(&kept.envelope))
+    /// The cursor of an envelope that is not in the index yet and was not replaced. The names of the index tell mailboxes apart.
+    fn pending(&self, by: &Deciding<'_>, wanted: impl Fn(&Names) -> bool) -> Option<u64> {
+        let batches = [Some(self), by.before].into_iter().flatten();
+        let mut found = batches
+            .flat_map(|batch| batch.kept.iter().rev())
+            .filter(|kept| wanted(&kept.names));
+        found.find_map(|kept| self.lives(by, kept.names.mailbox, Some(kept.envelope.cursor)))
+    }
+
+    /// Passes over what was replaced.
+    fn lives(&self, by: &Deciding<'_>, mailbox: Name, cursor: Option<u64>) -> Option<u64> {
+        let batches = [Some(self), by.before];
+        cursor.filter(|cursor| {
+            batches
+                .iter()
+                .flatten()
+                .all(|batch| !batch.replaced.contains(&(mailbox, *cursor)))
         })
     }
 
-    /// Writes slots and extents; they are durable when it returns. `places` are one for each deposit, ascending.
-    pub fn write(
-        &self,
-        incoming: Vec<Incoming>,
-        places: &[(Arc<Segment>, Place)],
-    ) -> io::Result<()> {
-        let mut rng = super::system_rng();
-        let mut heads: BTreeMap<u32, (Arc<Segment>, u32, Vec<u8>)> = BTreeMap::new();
-        for ((incoming, kept), (segment, place)) in incoming.into_iter().zip(&self.kept).zip(places)
-        {
-            let body = match kept {
-                Some(kept) => Body::Envelope(kept.envelope.clone()),
-                None => Body::Sink,
-            };
-            let record = Record {
-                body,
-                seal: incoming.seal,
-            };
-            let slot = record.wrap(self.shared.keys().newest(), *place, &mut rng);
-            segment.write_extent(place.slot, incoming.payload.as_slice())?;
-            let head = heads
-                .entry(place.segment)
-                .or_insert_with(|| (segment.clone(), place.slot, Vec::with_capacity(SLOT)));
-            head.2.extend_from_slice(&slot);
-        }
-        for (segment, first, slots) in heads.values() {
-            segment.write_slots(*first, slots)?;
-            segment.sync(&*self.shared.disk)?;
-            segment.forget(*first, (slots.len() / SLOT) as u32);
-        }
-        Ok(())
+    fn tally(&self, by: &Deciding<'_>, mailbox: Name) -> Option<Tally> {
+        let before = || by.before?.tallies.get(&mailbox);
+        self.tallies.get(&mailbox).or_else(before).copied()
     }
 
-    /// Brings the index up to date; returns the places to be wiped.
-    pub fn publish(self, places: &[(Arc<Segment>, Place)]) -> io::Result<Vec<Place>> {
-        let mut wipes = Vec::new();
+    /// The store's totals as they will be.
+    fn usage(&self, by: &Deciding<'_>) -> crate::store::Usage {
+        let mut usage = by.shared.counts.usage();
+        for batch in [Some(self), by.before].into_iter().flatten() {
+            let add = u64::saturating_add_signed;
+            usage.inbox_envelopes = add(usage.inbox_envelopes, batch.inbox_delta);
+            usage.return_envelopes = add(usage.return_envelopes, batch.return_delta);
+        }
+        usage
+    }
+
+    /// Brings the index up to date with what is durable now, and answers; returns the places to be wiped.
+    pub fn publish(self, shared: &Shared) -> io::Result<Vec<Place>> {
+        let index = &shared.index;
+        for kept in &self.kept {
+            index
+                .insert(&kept.names, &kept.envelope, kept.place)
+                .map_err(io_error)?;
+            shared.counts.stored(kept.envelope.kind);
+        }
+        let mut wipes = self.idle;
         for (mailbox, cursor) in self.replaced {
-            if let Some(entry) = self
-                .shared
-                .index
-                .remove(mailbox, cursor)
-                .map_err(io_error)?
-            {
-                self.shared.counts.removed(entry.kind);
+            if let Some(entry) = index.remove(mailbox, cursor).map_err(io_error)? {
+                shared.counts.removed(entry.kind);
                 wipes.push(entry.place);
             }
         }
-        for (kept, (_, place)) in self.kept.iter().zip(places) {
-            match kept {
-                Some(kept) => {
-                    self.shared
-                        .index
-                        .insert(&kept.envelope, *place)
-                        .map_err(io_error)?;
-                    self.shared.counts.stored(kept.envelope.kind);
-                }
-                None => wipes.push(*place),
+        // Last: they count what was replaced already.
+        for (mailbox, tally) in self.tallies {
+            index.set_tally(mailbox, tally).map_err(io_error)?;
+        }
+        for (outcome, rings, reply) in self.answers {
+            if let Some(mailbox) = rings {
+                shared.bells.ring(mailbox);
             }
+            let _ = reply.send(outcome);
         }
         Ok(wipes)
-    }
-}
-
-impl Incoming {
-    /// Whom to wake when it is stored.
-    pub fn mailbox(&self) -> Option<Mailbox> {
-        match self.target {
-            Target::Mailbox(mailbox) => Some(mailbox),
-            Target::Sink => None,
-        }
     }
 }

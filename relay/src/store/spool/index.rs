@@ -32,9 +32,17 @@ pub(super) struct Index {
     pepper: Zeroizing<[u8; 32]>,
 }
 
-/// A mailbox as the index names it.
+/// A mailbox, withdraw hash or digest as the index names it. Those of two mailboxes are never the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Blind(Mark);
+pub(super) struct Name(Mark);
+
+/// What the index calls an envelope.
+#[derive(Clone, Copy)]
+pub(super) struct Names {
+    pub mailbox: Name,
+    pub withdraw: Name,
+    pub digest: Name,
+}
 
 /// What the index knows of an envelope. Its devices are blinded.
 pub(super) struct Entry {
@@ -42,8 +50,8 @@ pub(super) struct Entry {
     pub place: Place,
     pub day: u32,
     pub devices: Devices,
-    withdraw: Mark,
-    digest: Mark,
+    withdraw: Name,
+    digest: Name,
 }
 
 /// How many envelopes a mailbox holds, and the last cursor it gave out.
@@ -89,8 +97,21 @@ impl Index {
         Ok(Self { tree, pepper })
     }
 
-    pub fn blind(&self, mailbox: &Mark) -> Blind {
-        Blind(self.hash(b'm', &[mailbox]))
+    pub fn blind(&self, mailbox: &Mark) -> Name {
+        Name(self.hash(b'm', &[mailbox]))
+    }
+
+    pub fn blind_digest(&self, mailbox: Name, digest: &Mark) -> Name {
+        Name(self.hash(b'd', &[&mailbox.0, digest]))
+    }
+
+    pub fn names(&self, mailbox: &Mark, withdraw: &Mark, digest: &Mark) -> Names {
+        let mailbox = self.blind(mailbox);
+        Names {
+            mailbox,
+            withdraw: Name(self.hash(b'w', &[&mailbox.0, withdraw])),
+            digest: self.blind_digest(mailbox, digest),
+        }
     }
 
     pub fn blind_reader(&self, reader: Reader<'_>) -> BlindReader {
@@ -105,48 +126,49 @@ impl Index {
         roster.iter().map(|tag| self.blind_tag(*tag)).collect()
     }
 
-    pub fn tally(&self, mailbox: Blind) -> sled::Result<Tally> {
-        let value = self.tree.get(key(b'c', &mailbox.0))?;
+    pub fn tally(&self, mailbox: Name) -> sled::Result<Tally> {
+        let value = self.tree.get(key(b'c', mailbox))?;
         Ok(value.as_deref().and_then(Tally::decode).unwrap_or_default())
     }
 
-    pub fn find_digest(&self, mailbox: Blind, digest: &Mark) -> sled::Result<Option<u64>> {
-        self.cursor(key(b'd', &self.hash(b'd', &[&mailbox.0, digest])))
+    pub fn set_tally(&self, mailbox: Name, tally: Tally) -> sled::Result<()> {
+        self.tree.insert(key(b'c', mailbox), &tally.encode())?;
+        Ok(())
     }
 
-    pub fn find_withdraw(&self, mailbox: Blind, withdraw: &Mark) -> sled::Result<Option<u64>> {
-        self.cursor(key(b'w', &self.hash(b'w', &[&mailbox.0, withdraw])))
+    pub fn find_digest(&self, digest: Name) -> sled::Result<Option<u64>> {
+        self.cursor(key(b'd', digest))
     }
 
-    pub fn entry(&self, mailbox: Blind, cursor: u64) -> sled::Result<Option<Entry>> {
+    pub fn find_withdraw(&self, withdraw: Name) -> sled::Result<Option<u64>> {
+        self.cursor(key(b'w', withdraw))
+    }
+
+    pub fn entry(&self, mailbox: Name, cursor: u64) -> sled::Result<Option<Entry>> {
         let value = self.tree.get(entry_key(mailbox, cursor))?;
         Ok(value.as_deref().and_then(Entry::decode))
     }
 
-    pub fn insert(&self, envelope: &Envelope, place: Place) -> sled::Result<()> {
-        let mailbox = self.blind(&envelope.mailbox);
+    /// Adds an envelope. [`Self::set_tally`] is the caller's: once for many.
+    pub fn insert(&self, names: &Names, envelope: &Envelope, place: Place) -> sled::Result<()> {
         let entry = Entry {
             kind: envelope.kind,
             place,
             day: envelope.day,
             devices: self.blind_devices(&envelope.devices),
-            withdraw: self.hash(b'w', &[&mailbox.0, &envelope.withdraw]),
-            digest: self.hash(b'd', &[&mailbox.0, &envelope.digest]),
+            withdraw: names.withdraw,
+            digest: names.digest,
         };
         let cursor = envelope.cursor.to_be_bytes();
-        self.tree.insert(key(b'd', &entry.digest), &cursor)?;
-        self.tree.insert(key(b'w', &entry.withdraw), &cursor)?;
-        let mut tally = self.tally(mailbox)?;
-        tally.held += 1;
-        tally.last = tally.last.max(envelope.cursor);
-        self.tree.insert(key(b'c', &mailbox.0), &tally.encode())?;
+        self.tree.insert(key(b'd', entry.digest), &cursor)?;
+        self.tree.insert(key(b'w', entry.withdraw), &cursor)?;
         // Last, because readers look for nothing else.
         self.tree
-            .insert(entry_key(mailbox, envelope.cursor), entry.encode())?;
+            .insert(entry_key(names.mailbox, envelope.cursor), entry.encode())?;
         Ok(())
     }
 
-    pub fn set_devices(&self, mailbox: Blind, cursor: u64, devices: &Devices) -> sled::Result<()> {
+    pub fn set_devices(&self, mailbox: Name, cursor: u64, devices: &Devices) -> sled::Result<()> {
         if let Some(mut entry) = self.entry(mailbox, cursor)? {
             entry.devices = self.blind_devices(devices);
             self.tree
@@ -156,14 +178,14 @@ impl Index {
     }
 
     /// Removes an envelope; `None` where it is not in the index.
-    pub fn remove(&self, mailbox: Blind, cursor: u64) -> sled::Result<Option<Entry>> {
+    pub fn remove(&self, mailbox: Name, cursor: u64) -> sled::Result<Option<Entry>> {
         let Some(value) = self.tree.remove(entry_key(mailbox, cursor))? else {
             return Ok(None);
         };
         let Some(entry) = Entry::decode(&value) else {
             return Ok(None);
         };
-        for (prefix, hash) in [(b'd', &entry.digest), (b'w', &entry.withdraw)] {
+        for (prefix, hash) in [(b'd', entry.digest), (b'w', entry.withdraw)] {
             let name = key(prefix, hash);
             // A replacement has the same withdraw hash: its entry stays.
             if self.cursor(name.clone())? == Some(cursor) {
@@ -172,14 +194,14 @@ impl Index {
         }
         let mut tally = self.tally(mailbox)?;
         tally.held = tally.held.saturating_sub(1);
-        self.tree.insert(key(b'c', &mailbox.0), &tally.encode())?;
+        self.tree.insert(key(b'c', mailbox), &tally.encode())?;
         Ok(Some(entry))
     }
 
     /// The envelopes of a mailbox beyond a cursor, ascending.
     pub fn beyond(
         &self,
-        mailbox: Blind,
+        mailbox: Name,
         after: u64,
     ) -> impl Iterator<Item = sled::Result<(u64, Entry)>> + use<> {
         let range = match after.checked_add(1) {
@@ -193,7 +215,7 @@ impl Index {
     }
 
     /// All envelopes.
-    pub fn all(&self) -> impl Iterator<Item = sled::Result<(Blind, u64, Entry)>> + use<> {
+    pub fn all(&self) -> impl Iterator<Item = sled::Result<(Name, u64, Entry)>> + use<> {
         self.tree.scan_prefix(b"e").filter_map(decode_item)
     }
 
@@ -238,8 +260,8 @@ impl Entry {
         out.push(matches!(self.kind, MailKind::Return).into());
         out.extend_from_slice(&self.place.name());
         out.extend_from_slice(&self.day.to_be_bytes());
-        out.extend_from_slice(&self.withdraw);
-        out.extend_from_slice(&self.digest);
+        out.extend_from_slice(&self.withdraw.0);
+        out.extend_from_slice(&self.digest.0);
         for tag in self.devices.tags() {
             out.extend_from_slice(&tag.0);
         }
@@ -263,8 +285,8 @@ impl Entry {
             place: Place::new(u32::from_be_bytes(*segment), u32::from_be_bytes(*slot)),
             day: u32::from_be_bytes(*day),
             devices: Devices::of(tags.iter().map(|tag| DeviceTag(*tag))),
-            withdraw: *withdraw,
-            digest: *digest,
+            withdraw: Name(*withdraw),
+            digest: Name(*digest),
         })
     }
 }
@@ -296,25 +318,25 @@ pub(super) fn io_error(error: sled::Error) -> io::Error {
 
 fn decode_item(
     item: sled::Result<(sled::IVec, sled::IVec)>,
-) -> Option<sled::Result<(Blind, u64, Entry)>> {
+) -> Option<sled::Result<(Name, u64, Entry)>> {
     let (key, value) = match item {
         Ok(item) => item,
         Err(error) => return Some(Err(error)),
     };
     let (mailbox, cursor) = key.get(1..)?.split_first_chunk()?;
     let cursor = u64::from_be_bytes(cursor.try_into().ok()?);
-    Some(Ok((Blind(*mailbox), cursor, Entry::decode(&value)?)))
+    Some(Ok((Name(*mailbox), cursor, Entry::decode(&value)?)))
 }
 
-fn key(prefix: u8, name: &Mark) -> Vec<u8> {
+fn key(prefix: u8, name: Name) -> Vec<u8> {
     let mut key = Vec::with_capacity(25);
     key.push(prefix);
-    key.extend_from_slice(name);
+    key.extend_from_slice(&name.0);
     key
 }
 
-fn entry_key(mailbox: Blind, cursor: u64) -> Vec<u8> {
-    let mut key = key(b'e', &mailbox.0);
+fn entry_key(mailbox: Name, cursor: u64) -> Vec<u8> {
+    let mut key = key(b'e', mailbox);
     key.extend_from_slice(&cursor.to_be_bytes());
     key
 }

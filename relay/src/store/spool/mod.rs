@@ -15,6 +15,7 @@ mod deposits;
 mod disk;
 mod index;
 mod keys;
+mod load;
 mod manifest;
 mod open;
 mod reader;
@@ -234,7 +235,8 @@ impl Store for Spool {
     async fn deposit(&self, deposit: Deposit) -> Result<Deposited, StoreError> {
         // Hashing and encrypting 64 KiB takes about 100 µs: here it runs on as many cores as there are depositors.
         let incoming = Incoming::seal(&self.shared, deposit, &mut system_rng());
-        self.ask(|reply| Command::Deposit(incoming, reply)).await?
+        self.ask(|reply| Command::Deposit(Box::new(incoming), reply))
+            .await?
     }
 
     async fn next(

@@ -6,7 +6,7 @@ use valise_protocol::id::Address;
 use valise_protocol::limits::ENVELOPE;
 use valise_protocol::time::Timestamp;
 
-use super::index::{Blind, BlindReader, io_error};
+use super::index::{BlindReader, Name, io_error};
 use super::record::{Body, Record};
 use super::segment::Place;
 use super::shared::Shared;
@@ -17,7 +17,7 @@ pub(super) enum Found {
     Nothing,
     Waiting(Waiting),
     /// An envelope that the index knows and the segment does not give; the writer should set it aside.
-    Damaged(Blind, u64),
+    Damaged(Name, u64),
 }
 
 /// The first envelope beyond `after` for this reader.

@@ -1,11 +1,11 @@
 //! Rebuilding the index from the heads of the segments, at every start. Payloads are not read, but for the last segment:
 //! only there a power cut can have left a slot without its payload.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::io;
 
 use super::disk::pass_if_full;
-use super::index::io_error;
+use super::index::{Name, Tally, io_error};
 use super::keys::Mark;
 use super::record::{Body, Envelope, MailKind, Record};
 use super::removals::{Edits, apply};
@@ -21,6 +21,7 @@ pub(super) struct Rebuild<'a> {
     /// Slots to be wiped: sink records, replaced envelopes and cards, mail of inboxes that are no longer served.
     wipes: Edits,
     inboxes: BTreeSet<Mark>,
+    tallies: HashMap<Name, Tally>,
     cards: Vec<(valise_protocol::id::Address, Card)>,
 }
 
@@ -30,6 +31,7 @@ impl<'a> Rebuild<'a> {
             shared,
             wipes: Edits::new(),
             inboxes: BTreeSet::new(),
+            tallies: HashMap::new(),
             cards: Vec::new(),
         }
     }
@@ -41,6 +43,12 @@ impl<'a> Rebuild<'a> {
         let mut end = 0;
         for (at, segment) in segments.iter().enumerate() {
             end = self.read(segment, at + 1 == segments.len())?;
+        }
+        for (mailbox, tally) in self.tallies.drain() {
+            self.shared
+                .index
+                .set_tally(mailbox, tally)
+                .map_err(io_error)?;
         }
         // Where anything is damaged, it may be the very record that allows an inbox: then card and mail wait for the operator
         // to allow the inbox again.
@@ -59,10 +67,7 @@ impl<'a> Rebuild<'a> {
             }
         }
         let last = segments.last().filter(|last| last.live() > 0);
-        Ok(last.map(|last| Active {
-            segment: last.clone(),
-            next: end,
-        }))
+        Ok(last.map(|last| Active::new(last.clone(), end)))
     }
 
     /// Reads one head; returns the first slot that was never used.
@@ -118,11 +123,10 @@ impl<'a> Rebuild<'a> {
 
     fn note_envelope(&mut self, envelope: &Envelope, place: Place) -> io::Result<()> {
         let index = &self.shared.index;
-        let blind = index.blind(&envelope.mailbox);
+        let names = index.names(&envelope.mailbox, &envelope.withdraw, &envelope.digest);
+        let blind = names.mailbox;
         // A crash between a replacement and the wiping of what it replaced leaves both: the later one counts.
-        let twin = index
-            .find_withdraw(blind, &envelope.withdraw)
-            .map_err(io_error)?;
+        let twin = index.find_withdraw(names.withdraw).map_err(io_error)?;
         if let Some(other) = twin {
             if other > envelope.cursor {
                 self.wipes.insert(place, None);
@@ -131,9 +135,13 @@ impl<'a> Rebuild<'a> {
             if let Some(entry) = index.remove(blind, other).map_err(io_error)? {
                 self.shared.counts.removed(entry.kind);
                 self.wipes.insert(entry.place, None);
+                self.tallies.entry(blind).or_default().held -= 1;
             }
         }
-        index.insert(envelope, place).map_err(io_error)?;
+        index.insert(&names, envelope, place).map_err(io_error)?;
+        let tally = self.tallies.entry(blind).or_default();
+        tally.held += 1;
+        tally.last = tally.last.max(envelope.cursor);
         self.shared.counts.stored(envelope.kind);
         if envelope.kind == MailKind::Inbox {
             self.inboxes.insert(envelope.mailbox);

@@ -9,7 +9,7 @@ use valise_protocol::id::EnvelopeDigest;
 use valise_protocol::time::Timestamp;
 
 use super::disk::pass_if_full;
-use super::index::{Blind, io_error};
+use super::index::{Name, io_error};
 use super::keys::Mark;
 use super::record::{Body, Record};
 use super::segment::{Place, SLOT, Segment};
@@ -95,7 +95,7 @@ pub(super) fn plan(shared: &Shared, removal: &Removal, edits: &mut Edits) -> io:
             for digest in digests {
                 let found = shared
                     .index
-                    .find_digest(mailbox, digest)
+                    .find_digest(shared.index.blind_digest(mailbox, digest))
                     .map_err(io_error)?;
                 if let Some(cursor) = found
                     && collect(shared, mailbox, cursor, reader.reader(), edits)?
@@ -192,7 +192,7 @@ fn apply_to(
 /// Notes that a reader has removed an envelope. Returns whether it is gone for everybody.
 fn collect(
     shared: &Shared,
-    mailbox: Blind,
+    mailbox: Name,
     cursor: u64,
     reader: Reader<'_>,
     edits: &mut Edits,
@@ -228,7 +228,7 @@ fn take(shared: &Shared, place: Place, edits: &mut Edits) -> io::Result<Option<R
     Ok(Record::unwrap(&slot, shared.keys().wrapping(), place))
 }
 
-fn drop_all(shared: &Shared, doomed: &[(Blind, u64)], edits: &mut Edits) -> io::Result<u64> {
+fn drop_all(shared: &Shared, doomed: &[(Name, u64)], edits: &mut Edits) -> io::Result<u64> {
     let mut gone = 0;
     for (mailbox, cursor) in doomed {
         if let Some(entry) = shared.index.remove(*mailbox, *cursor).map_err(io_error)? {

@@ -12,11 +12,11 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::num::NonZeroU64;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
+use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate};
 use valise_protocol::limits::ENVELOPE;
 
 use super::disk::Disk;
@@ -138,9 +138,23 @@ impl Segment {
         self.file.read_exact_at(payload, self.extent(slot))
     }
 
-    /// Writes an extent. Not durable before [`Self::sync`].
-    pub fn write_extent(&self, slot: u32, payload: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(payload, self.extent(slot))
+    /// Writes neighbouring extents. Not durable before [`Self::sync`].
+    pub fn write_extents(&self, first: u32, payloads: &[u8]) -> io::Result<()> {
+        self.write_extents_by(&self.file, first, payloads)
+    }
+
+    /// Writes neighbouring extents through a handle of [`Self::open_direct`].
+    pub fn write_extents_by(&self, file: &File, first: u32, payloads: &[u8]) -> io::Result<()> {
+        file.write_all_at(payloads, self.extent(first))
+    }
+
+    /// A handle that writes around the page cache, from memory that is aligned to its pages.
+    pub fn open_direct(&self) -> io::Result<File> {
+        let flags = OFlags::DIRECT.bits() as i32;
+        OpenOptions::new()
+            .write(true)
+            .custom_flags(flags)
+            .open(&self.path)
     }
 
     /// Gives the bytes of `count` extents back to the file system; they read as zeros from now on.

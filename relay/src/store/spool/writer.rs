@@ -1,5 +1,6 @@
-//! The writer: the one thread that changes a spool. It takes all commands that wait, serves the deposits among them with one
-//! sync and the removals with one sync per segment, and answers each when it is durable.
+//! The writer: the one thread that decides what changes in a spool. Deposits it lays into a load, which the carrier (load.rs)
+//! makes durable while the next is filled; everything else waits until nothing is on its way, and is done here: removals with
+//! one sync per segment. Each command is answered when it is durable.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -8,8 +9,9 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use valise_protocol::id::Address;
 
-use super::deposits::{Batch, Incoming, Outcome};
-use super::index::{Blind, io_error};
+use super::deposits::{Batch, Deciding, Incoming};
+use super::index::{Name, io_error};
+use super::load::{Carried, Carrier, Load, Way};
 use super::record::{Body, Record, Seal};
 use super::removals::{Edits, Removal, apply, plan, plan_all};
 use super::rewrap::Rewrap;
@@ -24,30 +26,66 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// What the writer is asked for.
 pub(super) enum Command {
-    Deposit(Incoming, Reply<Deposited>),
+    Deposit(Box<Incoming>, Reply<Deposited>),
     Remove(Removal, Reply<u64>),
     Allow(Address, Reply<()>),
     RemoveInbox(Address, Reply<u64>),
     PutCard(Address, Vec<u8>, Reply<()>),
-    SetAside(Blind, u64, oneshot::Sender<()>),
+    SetAside(Name, u64, oneshot::Sender<()>),
     Rewrap(Reply<()>),
     Close(oneshot::Sender<()>),
 }
 
 /// The segment that is written to.
 pub(super) struct Active {
-    pub segment: Arc<Segment>,
+    way: Way,
     /// The next free slot.
-    pub next: u32,
+    next: u32,
+}
+
+impl Active {
+    pub fn new(segment: Arc<Segment>, next: u32) -> Self {
+        Self {
+            way: Way::new(segment),
+            next,
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.next >= self.way.segment.slots
+    }
+}
+
+/// A batch on its way to the disk.
+struct Flight {
+    batch: Batch,
+    carried: oneshot::Receiver<Carried>,
+}
+
+impl Flight {
+    fn is_over(&self) -> bool {
+        self.carried.is_terminated() || !self.carried.is_empty()
+    }
 }
 
 /// The writer's own state.
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     active: Option<Active>,
+    /// Decided, and laid into `load`.
+    batch: Batch,
+    load: Load,
+    /// The other load, while none is on its way.
+    spare: Load,
+    flight: Option<Flight>,
+    /// Commands that wait until nothing is on its way.
+    removals: Vec<(Removal, Reply<u64>)>,
+    others: Vec<Command>,
     /// Upper half of the cursors: higher than in any run before, so that a mailbox that was emptied and forgotten never
     /// gives out a cursor twice. It grows with starts and rewraps, and says nothing of how much mail there is.
     pub(super) epoch: u64,
+    /// Whether deposits may be taken, asked once for each load.
+    room: bool,
     /// Wiped when there is nothing more urgent.
     wipes: Vec<Place>,
     pub(super) rewrap: Option<Rewrap>,
@@ -61,7 +99,14 @@ impl Writer {
         Self {
             shared,
             active,
+            batch: Batch::default(),
+            load: Load::new(),
+            spare: Load::new(),
+            flight: None,
+            removals: Vec::new(),
+            others: Vec::new(),
             epoch,
+            room: false,
             wipes: Vec::new(),
             rewrap,
             closing: Vec::new(),
@@ -70,85 +115,186 @@ impl Writer {
 
     /// Serves commands until all senders are gone, one of them asks to close, or anything fails.
     pub fn run(mut self, mut inbound: mpsc::Receiver<Command>) {
-        let served = catch_unwind(AssertUnwindSafe(|| self.serve(&mut inbound)));
+        let served = catch_unwind(AssertUnwindSafe(|| {
+            let carrier = Carrier::start(self.shared.clone())?;
+            self.serve(&carrier, &mut inbound)
+        }));
         match served {
             Ok(Ok(())) => {}
             Ok(Err(error)) => self.shared.fail(&error.to_string()),
             Err(_) => self.shared.fail("the writer panicked"),
         }
+        // The carrier has ended: nothing writes any more.
         self.shared.unlock();
+        for reply in self.closing.drain(..).filter(|_| !self.shared.has_failed()) {
+            let _ = reply.send(());
+        }
         // What still waits is dropped, which its askers read as closed.
         inbound.close();
         while inbound.try_recv().is_ok() {}
     }
 
-    fn serve(&mut self, inbound: &mut mpsc::Receiver<Command>) -> io::Result<()> {
-        while let Some(first) = self.wait(inbound)? {
-            self.serve_batch(first, inbound)?;
+    fn serve(
+        &mut self,
+        carrier: &Carrier,
+        inbound: &mut mpsc::Receiver<Command>,
+    ) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        while let Some(first) = self.next(carrier, inbound, &runtime)? {
+            self.take(first, carrier, inbound)?;
+            if self.has_chores() {
+                self.settle(carrier)?;
+                self.do_chores()?;
+            }
             if self.shared.has_failed() {
                 return Err(io::Error::other("a reader found the index broken"));
-            }
-            if self.wipes.len() >= BATCH || inbound.is_empty() {
-                self.wipe()?;
             }
             if !self.closing.is_empty() {
                 break;
             }
         }
+        self.settle(carrier)?;
         self.wipe()?;
-        self.shared.save_keys().or_else(disk::pass_if_full)?;
-        self.shared.unlock();
-        for reply in self.closing.drain(..) {
-            let _ = reply.send(());
+        self.shared.save_keys().or_else(disk::pass_if_full)
+    }
+
+    /// The next command. Until there is one, acknowledges what lands, and does what is not urgent.
+    fn next(
+        &mut self,
+        carrier: &Carrier,
+        inbound: &mut mpsc::Receiver<Command>,
+        runtime: &tokio::runtime::Runtime,
+    ) -> io::Result<Option<Command>> {
+        loop {
+            let Some(flight) = &mut self.flight else {
+                match inbound.try_recv() {
+                    Ok(command) => return Ok(Some(command)),
+                    Err(mpsc::error::TryRecvError::Disconnected) => return Ok(None),
+                    Err(mpsc::error::TryRecvError::Empty) if !self.wipes.is_empty() => {
+                        self.wipe()?;
+                    }
+                    Err(mpsc::error::TryRecvError::Empty) if self.rewrap.is_some() => {
+                        self.rewrap_one()?;
+                    }
+                    Err(mpsc::error::TryRecvError::Empty) => return Ok(inbound.blocking_recv()),
+                }
+                continue;
+            };
+            let landed = runtime.block_on(async {
+                tokio::select! {
+                    biased;
+                    carried = &mut flight.carried => Ok(carried),
+                    command = inbound.recv() => Err(command),
+                }
+            });
+            match landed {
+                Ok(carried) => {
+                    let batch = self.flight.take().map(|flight| flight.batch);
+                    self.land(carrier, batch.unwrap_or_default(), carried)?;
+                }
+                Err(command) => return Ok(command),
+            }
+        }
+    }
+
+    /// Takes all that waits, and sends a load on its way if none is.
+    fn take(
+        &mut self,
+        first: Command,
+        carrier: &Carrier,
+        inbound: &mut mpsc::Receiver<Command>,
+    ) -> io::Result<()> {
+        // Commands that wait together are concurrent: none was answered when the last was given. Any order is right.
+        let mut next = Some(first);
+        for taken in 1.. {
+            match next {
+                Some(Command::Deposit(incoming, reply)) => {
+                    self.deposit(*incoming, reply, carrier)?
+                }
+                Some(Command::Remove(removal, reply)) => self.removals.push((removal, reply)),
+                Some(other) => self.others.push(other),
+                None => break,
+            }
+            if taken == BATCH {
+                break;
+            }
+            if self.flight.as_ref().is_some_and(Flight::is_over) {
+                self.advance(carrier)?;
+            }
+            next = inbound.try_recv().ok();
+        }
+        if self.flight.is_none() {
+            self.launch(carrier);
         }
         Ok(())
     }
 
-    /// The next command; rewraps a segment at a time until there is one.
-    fn wait(&mut self, inbound: &mut mpsc::Receiver<Command>) -> io::Result<Option<Command>> {
-        while self.rewrap.is_some() {
-            self.rewrap_one()?;
-            match inbound.try_recv() {
-                Ok(command) => return Ok(Some(command)),
-                Err(mpsc::error::TryRecvError::Empty) => {}
-                Err(mpsc::error::TryRecvError::Disconnected) => return Ok(None),
-            }
-        }
-        Ok(inbound.blocking_recv())
+    /// Whether there is anything to do that needs a disk at rest.
+    fn has_chores(&self) -> bool {
+        let asked = !self.removals.is_empty() || !self.others.is_empty();
+        asked || self.wipes.len() >= BATCH || self.rewrap.is_some()
     }
 
-    fn serve_batch(
-        &mut self,
-        first: Command,
-        inbound: &mut mpsc::Receiver<Command>,
-    ) -> io::Result<()> {
-        // The commands of one batch are concurrent: none was answered when the last was given. Any order is right.
-        let (mut deposits, mut removals, mut others) = (Vec::new(), Vec::new(), Vec::new());
-        let mut next = Some(first);
-        while let Some(command) = next {
-            match command {
-                Command::Deposit(incoming, reply) => deposits.push((incoming, reply)),
-                Command::Remove(removal, reply) => removals.push((removal, reply)),
-                other => others.push(other),
-            }
-            let full = deposits.len() + removals.len() + others.len() >= BATCH;
-            next = if full { None } else { inbound.try_recv().ok() };
-        }
-        if !deposits.is_empty() {
-            self.deposit(deposits)?;
-        }
+    fn do_chores(&mut self) -> io::Result<()> {
+        let removals = std::mem::take(&mut self.removals);
         if !removals.is_empty() {
             self.remove(removals)?;
         }
-        others
-            .into_iter()
-            .try_for_each(|command| self.serve_other(command))
+        for command in std::mem::take(&mut self.others) {
+            self.serve_other(command)?;
+        }
+        if self.wipes.len() >= BATCH {
+            self.wipe()?;
+        }
+        self.rewrap_one()
+    }
+
+    /// Sends what was decided on its way. Nothing else is.
+    fn launch(&mut self, carrier: &Carrier) {
+        if self.load.count() > 0 {
+            let spare = std::mem::take(&mut self.spare);
+            let carried = carrier.send(std::mem::replace(&mut self.load, spare));
+            let batch = std::mem::take(&mut self.batch);
+            self.flight = Some(Flight { batch, carried });
+        }
+    }
+
+    /// Sends the next load on its way, and acknowledges the one that is durable now.
+    fn land(
+        &mut self,
+        carrier: &Carrier,
+        batch: Batch,
+        carried: Result<Carried, oneshot::error::RecvError>,
+    ) -> io::Result<()> {
+        self.spare = carried.map_err(io::Error::other)??;
+        self.launch(carrier);
+        self.wipes.extend(batch.publish(&self.shared)?);
+        Ok(())
+    }
+
+    /// Waits for the load on its way, and sends the next.
+    fn advance(&mut self, carrier: &Carrier) -> io::Result<()> {
+        let Some(Flight { batch, carried }) = self.flight.take() else {
+            self.launch(carrier);
+            return Ok(());
+        };
+        let carried = carried.blocking_recv();
+        self.land(carrier, batch, carried)
+    }
+
+    /// Waits until everything that was decided is durable and acknowledged.
+    fn settle(&mut self, carrier: &Carrier) -> io::Result<()> {
+        while self.flight.is_some() || self.load.count() > 0 {
+            self.advance(carrier)?;
+        }
+        Ok(())
     }
 
     fn serve_other(&mut self, command: Command) -> io::Result<()> {
         match command {
-            Command::Deposit(incoming, reply) => self.deposit(vec![(incoming, reply)]),
             Command::Remove(removal, reply) => self.remove(vec![(removal, reply)]),
+            // Deposits are never kept for later.
+            Command::Deposit(..) => Ok(()),
             Command::Allow(address, reply) => answer(reply, self.allow(address)?),
             Command::RemoveInbox(address, reply) => answer(reply, Ok(self.remove_inbox(address)?)),
             Command::PutCard(address, card, reply) => answer(reply, self.put_card(address, card)?),
@@ -165,33 +311,35 @@ impl Writer {
         }
     }
 
-    fn deposit(&mut self, deposits: Vec<(Incoming, Reply<Deposited>)>) -> io::Result<()> {
-        let (incoming, replies): (Vec<_>, Vec<_>) = deposits.into_iter().unzip();
-        let shared = self.shared.clone();
-        let mut places = Vec::with_capacity(incoming.len());
-        if room::has_room(&*shared.disk, &shared.config) {
-            while places.len() < incoming.len() {
-                match self.place()? {
-                    Some(place) => places.push(place),
-                    None => break,
-                }
-            }
+    /// Decides a deposit and lays it into the load. Only where there is no room it is answered at once.
+    fn deposit(
+        &mut self,
+        incoming: Incoming,
+        reply: Reply<Deposited>,
+        carrier: &Carrier,
+    ) -> io::Result<()> {
+        if self.load.is_full() {
+            self.advance(carrier)?;
         }
-        let mut batch = Batch::new(&shared, self.epoch);
-        let mut outcomes: Vec<Outcome> = Vec::with_capacity(incoming.len());
-        for incoming in incoming.iter().take(places.len()) {
-            outcomes.push(batch.decide(incoming)?);
+        if self.active.as_ref().is_none_or(Active::is_full) {
+            // A start authenticates the extents of the last segment only: when a new one is begun, those before are durable.
+            self.settle(carrier)?;
         }
-        let rings: Vec<Option<Mailbox>> = incoming.iter().map(Incoming::mailbox).collect();
-        batch.write(incoming, &places)?;
-        self.wipes.extend(batch.publish(&places)?);
-        outcomes.resize_with(replies.len(), || Err(StoreError::StoreFull));
-        for ((reply, outcome), mailbox) in replies.into_iter().zip(outcomes).zip(rings) {
-            if let (Some(mailbox), Ok(_)) = (mailbox, &outcome) {
-                shared.bells.ring(mailbox);
-            }
-            let _ = reply.send(outcome);
+        if self.load.count() == 0 {
+            self.room = room::has_room(&*self.shared.disk, &self.shared.config);
         }
+        let place = if self.room { self.place()? } else { None };
+        let Some((way, place)) = place else {
+            return answer(reply, Err(StoreError::StoreFull));
+        };
+        let by = Deciding {
+            shared: &self.shared,
+            before: self.flight.as_ref().map(|flight| &flight.batch),
+            epoch: self.epoch,
+        };
+        let (record, payload) = self.batch.decide(&by, incoming, place, reply)?;
+        let slot = record.wrap(self.shared.keys().newest(), place, &mut super::system_rng());
+        self.load.add(&way, place.slot, &slot, &payload);
         Ok(())
     }
 
@@ -266,7 +414,7 @@ impl Writer {
     }
 
     /// Takes a record that cannot be read out of the index. Its slot stays as it is, for whoever wants to look at it.
-    fn set_aside(&mut self, mailbox: Blind, cursor: u64) -> io::Result<()> {
+    fn set_aside(&mut self, mailbox: Name, cursor: u64) -> io::Result<()> {
         if let Some(entry) = self
             .shared
             .index
@@ -282,23 +430,19 @@ impl Writer {
 
     /// Writes one record durably; `None` where there is no room.
     fn store_one(&mut self, record: &Record, payload: &[u8]) -> io::Result<Option<Place>> {
-        let Some((segment, place)) = self.place()? else {
+        let Some((Way { segment, .. }, place)) = self.place()? else {
             return Ok(None);
         };
         let slot = record.wrap(self.shared.keys().newest(), place, &mut super::system_rng());
-        segment.write_extent(place.slot, payload)?;
+        segment.write_extents(place.slot, payload)?;
         segment.write_slots(place.slot, &slot)?;
         segment.sync(&*self.shared.disk)?;
         Ok(Some(place))
     }
 
     /// The next free slot, of a new segment if need be; `None` where there is no room for one.
-    fn place(&mut self) -> io::Result<Option<(Arc<Segment>, Place)>> {
-        if self
-            .active
-            .as_ref()
-            .is_none_or(|active| active.next >= active.segment.slots)
-        {
+    fn place(&mut self) -> io::Result<Option<(Way, Place)>> {
+        if self.active.as_ref().is_none_or(Active::is_full) {
             match self.roll() {
                 Ok(()) => {}
                 Err(error) if disk::is_full(&error) => return Ok(None),
@@ -308,10 +452,10 @@ impl Writer {
         let Some(active) = &mut self.active else {
             return Ok(None);
         };
-        let place = Place::new(active.segment.number, active.next);
+        let place = Place::new(active.way.segment.number, active.next);
         active.next += 1;
-        active.segment.add_live(1);
-        Ok(Some((active.segment.clone(), place)))
+        active.way.segment.add_live(1);
+        Ok(Some((active.way.clone(), place)))
     }
 
     fn roll(&mut self) -> io::Result<()> {
@@ -320,7 +464,7 @@ impl Writer {
         let before = self
             .active
             .as_ref()
-            .map_or(0, |active| active.segment.number);
+            .map_or(0, |active| active.way.segment.number);
         let number = last.max(before) + 1;
         let slots = shared.keys().slots;
         let segment = Arc::new(Segment::create(
@@ -335,7 +479,7 @@ impl Writer {
             open::discard(&shared, &segment).or_else(disk::pass_if_full)?;
             return Err(error);
         }
-        self.active = Some(Active { segment, next: 0 });
+        self.active = Some(Active::new(segment, 0));
         self.reap()
     }
 
@@ -352,7 +496,7 @@ impl Writer {
 
     /// Deletes segments in which nothing lives.
     fn reap(&self) -> io::Result<()> {
-        let active = self.active.as_ref().map(|active| active.segment.number);
+        let active = self.active.as_ref().map(|active| active.way.segment.number);
         let mut dead = Vec::new();
         self.shared.segments_mut().retain(|number, segment| {
             let keep = segment.live() > 0 || Some(*number) == active;
@@ -383,5 +527,5 @@ fn answer<T>(reply: Reply<T>, outcome: Result<T, StoreError>) -> io::Result<()> 
     Ok(())
 }
 
-/// The most commands that share one sync.
+/// The most commands that are taken at a time.
 const BATCH: usize = 128;
