@@ -168,7 +168,7 @@ fn forms(name: &str, bytes: &[u8]) -> Vec<Canary> {
     let mut forms = vec![
         ("raw", bytes.to_vec()),
         // As much of it as a log might keep.
-        ("hex", hex[..hex.len().min(16)].as_bytes().to_vec()),
+        ("hex", hex.as_bytes()[..hex.len().min(16)].to_vec()),
         ("HEX", hex[..hex.len().min(16)].to_uppercase().into_bytes()),
         ("a list", list.join(", ").into_bytes()),
     ];

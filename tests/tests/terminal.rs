@@ -254,7 +254,7 @@ fn again_asks_for_the_words_and_leaves_one_submission() {
     let again = prepared(&stage, &contact).args(["--again"]);
     let mut dialogue = Dialogue::start(&stage, again);
     dialogue.asked("The twelve words of your return phrase:", &words.join(" "));
-    dialogue.see("It took the place of your earlier copy");
+    dialogue.see("It took the place of your earlier");
     let (status, screen) = dialogue.end();
     assert_eq!(status, 0);
     assert!(!screen.contains("Press Enter"), "{screen}");
