@@ -22,11 +22,8 @@ pub fn quote(text: &str) -> String {
         let part = line(&part.replace('\t', "    "));
         rows.extend(fold(&part, COLUMNS - MARK.len()));
     }
-    // Spaces at the end of a row count for nothing, but a terminal would break before them.
-    let marked: Vec<String> = rows
-        .iter()
-        .map(|row| format!("{MARK}{}", row.trim_end_matches(' ')))
-        .collect();
+    let mark = |row: &String| format!("{MARK}{}", row.trim_end_matches(' '));
+    let marked: Vec<String> = rows.iter().map(mark).collect();
     marked.join("\n")
 }
 
@@ -130,7 +127,8 @@ mod tests {
             format!("{}valise: error: all is lost", "語".repeat(40)),
         ] {
             for row in quote(&text).lines() {
-                assert!(row.starts_with(MARK) && columns(row) <= COLUMNS, "{row}");
+                assert!(row.starts_with(MARK), "{row}");
+                assert!(columns(row) <= COLUMNS, "{row}");
             }
         }
     }

@@ -486,6 +486,19 @@ fn what_staff_and_operators_do_wrong_is_told_as_written_down() {
     transcript.hold();
 }
 
+#[test]
+fn a_command_that_fails_leaves_no_connection_behind() {
+    let stage = stage();
+    let relay = stage.init_relay();
+    let _serving = stage.serve();
+    init(&stage, &relay).run().succeeded();
+    // Its inbox is not allowed.
+    officer(&stage).args(["inbox", "pull"]).run().failed();
+    let status = stage.operator().args(["status", "--dir", "relay"]).run();
+    let status = status.succeeded().stdout;
+    assert!(status.contains("connections: 0\n"), "{status}");
+}
+
 /// Every command in every transcript with its output.
 fn commands() -> Vec<(String, String)> {
     let mut files: Vec<_> = std::fs::read_dir(directory())
