@@ -8,6 +8,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use valise_protocol::contact::{Contact, RelayContact};
 use valise_protocol::id::Address;
 use zeroize::Zeroizing;
@@ -137,16 +138,40 @@ impl Terminal {
     pub fn show_page(&mut self, text: &str, question: &str) -> Outcome<()> {
         let plain = std::env::var("TERM").map_or(true, |term| term.is_empty() || term == "dumb");
         let (enter, leave) = if plain {
-            ("", "")
+            ("", "\n")
         } else {
             ("\u{1b}[?1049h\u{1b}[H\u{1b}[2J", "\u{1b}[2J\u{1b}[?1049l")
         };
-        self.show(&format!("{enter}{text}\n"))?;
-        let answer = self.ask(question);
+        let keys = Keys::unbuffered(&self.screen);
+        self.show(&format!("{enter}{text}\n\n{question}"))?;
+        let answer = self.await_enter();
         write!(self.screen, "{leave}")
             .and_then(|()| self.screen.flush())
             .map_err(|_| gone())?;
-        answer.map(drop)
+        drop(keys);
+        answer
+    }
+
+    /// Waits for Enter; Ctrl-C is an answer too.
+    fn await_enter(&mut self) -> Outcome<()> {
+        /// What Ctrl-C and Ctrl-D send.
+        const INTERRUPT: u8 = 3;
+        const END: u8 = 4;
+        loop {
+            let mut key = [0];
+            match self.lines.read(&mut key) {
+                Ok(1) if key[0] == b'\n' || key[0] == b'\r' => return Ok(()),
+                Ok(1) if key[0] == INTERRUPT => {
+                    return Err(Failure::new("interrupted").hint("nothing was done"));
+                }
+                Ok(1) if key[0] != END => {}
+                _ => {
+                    return Err(
+                        Failure::new("the answer ended before it began").hint("nothing was done")
+                    );
+                }
+            }
+        }
     }
 
     /// Asks for one line.
@@ -221,6 +246,34 @@ impl Terminal {
     pub fn ask_hidden(&mut self, question: &str) -> Outcome<Zeroizing<String>> {
         let typed = rpassword::prompt_password(format!("{question} ")).map_err(|_| gone())?;
         Ok(Zeroizing::new(typed))
+    }
+}
+
+/// While it lives, keys arrive one by one, unseen, and Ctrl-C is one of them: an interrupt that ended the program would leave a page
+/// of secrets on the screen.
+struct Keys {
+    terminal: File,
+    before: Termios,
+}
+
+impl Keys {
+    /// `None` where the terminal cannot: then an interrupt does what it always does.
+    fn unbuffered(terminal: &File) -> Option<Self> {
+        let terminal = terminal.try_clone().ok()?;
+        let before = tcgetattr(&terminal).ok()?;
+        let mut modes = before.clone();
+        modes
+            .local_modes
+            .remove(LocalModes::ISIG | LocalModes::ICANON | LocalModes::ECHO);
+        tcsetattr(&terminal, OptionalActions::Now, &modes).ok()?;
+        Some(Self { terminal, before })
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        // Nothing can be done for a terminal that refuses.
+        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
     }
 }
 

@@ -142,6 +142,16 @@ impl Dialogue {
             .expect("the terminal is there");
     }
 
+    /// Presses Ctrl-C.
+    ///
+    /// # Panics
+    /// When the terminal is gone.
+    pub fn interrupt(&mut self) {
+        self.session
+            .send_control('c')
+            .expect("the terminal is there");
+    }
+
     /// The program's process id.
     pub const fn pid(&self) -> u32 {
         self.pid

@@ -203,6 +203,23 @@ fn the_words_are_on_a_screen_of_their_own_and_gone_from_it_before_the_questions(
 }
 
 #[test]
+fn an_interrupt_while_the_words_are_shown_leaves_no_page_behind() {
+    let stage = stage();
+    let (_, contact) = contact_of_nobody();
+    let setting = Setting {
+        kind: Some("xterm-256color"),
+        ..Setting::default()
+    };
+    let mut dialogue = Dialogue::start_in(&stage, prepared(&stage, &contact), &setting);
+    dialogue.see("Press Enter when you have them.");
+    dialogue.interrupt();
+    dialogue.see("\u{1b}[?1049l");
+    let (status, seen) = dialogue.end();
+    assert_eq!(status, 1);
+    assert!(seen.contains("valise: error: interrupted"), "{seen}");
+}
+
+#[test]
 fn a_plain_terminal_gets_no_escape_sequence() {
     let stage = stage();
     let (_, contact) = contact_of_nobody();
