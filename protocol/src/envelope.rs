@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::aead::{decrypt, encrypt};
 use crate::hash::{equal, expand, extract, sha256};
 use crate::id::Address;
+use crate::kem::HashedCiphertext;
 use crate::key::{DhPublic, DhSecret};
 use crate::limits::{
     BODY, ENVELOPE, HEADER, KEM_CIPHERTEXT, MESSAGE, PADDED, SLOT, SLOT_NOISE, SLOTS, TAG,
@@ -242,17 +243,11 @@ fn seal_slot(
     rng: &mut impl CryptoRng,
 ) -> Result<[u8; SLOT], SealError> {
     let (ct, psk) = reader.kem.encapsulate(SLOT_PSK, rng);
-    let prologue = prologue(
-        digest,
-        index,
-        address,
-        &reader.hash(),
-        &sha256(&[ct.as_slice()]),
-    );
+    let prologue = prologue(digest, index, address, &reader.hash(), ct.hash());
     let noise = noise::seal_slot(writer, &reader.dh, &psk, &prologue, key, rng)
         .map_err(|_| SealError::BadReaderKey)?;
     let mut slot = [0; SLOT];
-    slot[..KEM_CIPHERTEXT].copy_from_slice(ct.as_slice());
+    slot[..KEM_CIPHERTEXT].copy_from_slice(ct.as_bytes());
     slot[KEM_CIPHERTEXT..].copy_from_slice(&noise);
     Ok(slot)
 }
@@ -292,10 +287,10 @@ pub fn open(
             .split_first_chunk::<KEM_CIPHERTEXT>()
             .ok_or(OpenError::NotOurs)?;
         let message: &[u8; SLOT_NOISE] = message.try_into().map_err(|_| OpenError::NotOurs)?;
-        let ct_hash = sha256(&[ct]);
+        let ct = HashedCiphertext::new(ct);
         for (at, prekey) in prekeys.iter().enumerate() {
-            let psk = prekey.kem.decapsulate(SLOT_PSK, ct);
-            let prologue = prologue(&digest, index, address, prekey.hash(), &ct_hash);
+            let psk = prekey.kem.decapsulate(SLOT_PSK, &ct);
+            let prologue = prologue(&digest, index, address, prekey.hash(), ct.hash());
             if let Ok((writer, key)) = noise::open_slot(&prekey.dh, &psk, &prologue, message) {
                 let message = open_body(envelope, &key)?;
                 return Ok(Opened {

@@ -29,12 +29,12 @@ pub fn kem(v: &Vector) -> Result<Values, Fault> {
     let (ct, psk) = pair.public().encapsulate("label", &mut script);
     script.end();
     let ss: [u8; 32] = v.outputs.array("ss");
-    let info = [sha256(&[ek]), sha256(&[ct.as_slice()])].concat();
+    let info = [sha256(&[ek]), sha256(&[ct.as_bytes()])].concat();
     assert_eq!(*psk, *expand::<32>(&extract(b"label", &ss), &[&info]));
     assert_eq!(pair.decapsulate("label", &ct), psk);
     Ok(Values::default()
         .with("ek", ek)
-        .with("ct", *ct)
+        .with("ct", *ct.as_bytes())
         .with("ss", ss))
 }
 
