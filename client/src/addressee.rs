@@ -10,6 +10,7 @@ use valise_protocol::time::Timestamp;
 
 use crate::escape;
 use crate::failure::{Failure, Outcome};
+use crate::home;
 
 /// A mechanism and the relay through which it is reached.
 pub struct Addressee {
@@ -87,10 +88,11 @@ pub fn read_card(path: &Path, now: Timestamp) -> Outcome<VerifiedCard> {
     if length > CARD as u64 {
         return Err(Failure::new(format!(
             "{shown} is too large for a card: {length} bytes, a card has at most {CARD}"
-        )));
+        ))
+        .hint("name the file that the mechanism hands out as its card"));
     }
     let bytes = std::fs::read(path)
-        .map_err(|error| Failure::new(format!("could not read {shown}: {error}")))?;
+        .map_err(|error| home::disk(&format!("could not read {shown}"), &error))?;
     let card = Card::decode(&bytes).map_err(|error| Failure::from_card(&error))?;
     let address = card.address();
     card.verify(address, None, now)

@@ -2,13 +2,15 @@
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::command;
 use crate::command::card::CardCommand;
 use crate::command::check::Check;
 use crate::command::send::Send;
-use crate::failure::Outcome;
+use crate::escape;
+use crate::failure::{Failure, Outcome};
 use crate::inbox::InboxGroup;
 use crate::mechanism::MechanismGroup;
 use crate::ui;
@@ -45,7 +47,11 @@ enum Command {
 /// Runs the program: 0 done, 1 failed, 2 wrong usage.
 pub fn main() -> ExitCode {
     forbid_core_dumps();
-    match run(Cli::parse().command) {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    match run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             ui::error(&failure);
@@ -53,6 +59,37 @@ pub fn main() -> ExitCode {
         }
     }
 }
+
+/// Help and version as clap prints them; anything else as every error of this program.
+fn usage(error: &clap::Error) -> ExitCode {
+    let help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if help || !error.use_stderr() {
+        // A closed standard output is the reader's wish.
+        let _ = error.print();
+        return if help {
+            WRONG_USAGE.into()
+        } else {
+            ExitCode::SUCCESS
+        };
+    }
+    let text = error.to_string();
+    let what = text.split("\n\n").next().unwrap_or_default();
+    let what = what.trim_start_matches("error: ").trim_end();
+    let failure = Failure::new(escape::line(&one_line(what)));
+    ui::error(
+        &failure.hint("valise --help shows every command, valise COMMAND --help its options"),
+    );
+    WRONG_USAGE.into()
+}
+
+/// What clap says in several lines, in one.
+fn one_line(text: &str) -> String {
+    let parts: Vec<&str> = text.split('\n').map(str::trim).collect();
+    parts.join(" ")
+}
+
+/// The exit status after a command line that is wrong.
+const WRONG_USAGE: u8 = 2;
 
 fn run(command: Command) -> Outcome<()> {
     let now = command::now();

@@ -18,20 +18,20 @@ use rustls::{DigitallySignedStruct, SignatureScheme};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use valise_protocol::contact::RelayContact;
-use valise_protocol::descriptor::{
-    CERTIFICATE_EXTENSION, Descriptor, DescriptorError, SignedDescriptor,
-};
-use valise_protocol::hash::sha256;
+use valise_protocol::descriptor::{Descriptor, DescriptorError};
 use valise_protocol::id::RelayId;
 use valise_protocol::key::DhSecret;
 use valise_protocol::time::Timestamp;
 
+use crate::certificate::{CertificateError, descriptor_of};
 use crate::failure::Failure;
 use crate::link::{LinkFault, OpenLink};
 use crate::random;
 
 /// How long to wait for a relay to answer at all.
 const CONNECT: Duration = Duration::from_secs(10);
+/// How long the notice of the end may take to leave.
+const FAREWELL: Duration = Duration::from_millis(50);
 /// How long a connection may be silent. A watched inbox is answered within 100 s.
 const IDLE: Duration = Duration::from_secs(125);
 /// The first flight: a submission and two requests leave at once, paced by quinn, and no more than a web browser sends.
@@ -143,10 +143,25 @@ impl Connection {
         .await
     }
 
-    /// Ends the connection and waits until the relay may know.
+    /// Ends the connection. Waits only until the notice has left: if it is lost, the relay notices by the silence.
     pub async fn close(self) {
         self.connection.close(VarInt::from_u32(0), b"");
-        let _ = tokio::time::timeout(Duration::from_secs(1), self.endpoint.wait_idle()).await;
+        let _ = tokio::time::timeout(FAREWELL, self.endpoint.wait_idle()).await;
+    }
+}
+
+impl From<CertificateError> for DialError {
+    fn from(error: CertificateError) -> Self {
+        match error {
+            CertificateError::Descriptor(DescriptorError::UnknownVersion(version)) => {
+                Self::Version(version)
+            }
+            CertificateError::Descriptor(DescriptorError::Expired { since }) => Self::Dates(since),
+            CertificateError::Descriptor(DescriptorError::NotYetValid { from }) => {
+                Self::Dates(from)
+            }
+            _ => Self::Key,
+        }
     }
 }
 
@@ -245,31 +260,6 @@ impl RelayVerifier {
     fn verdict(&self) -> Option<Verdict> {
         self.verdict.lock().ok()?.take()
     }
-
-    fn check(&self, certificate: &CertificateDer<'_>) -> Verdict {
-        let (rest, certificate) =
-            X509Certificate::from_der(certificate).map_err(|_| DialError::Key)?;
-        let mut found = certificate
-            .extensions()
-            .iter()
-            .filter(|e| e.oid.to_id_string() == CERTIFICATE_EXTENSION);
-        let (Some(extension), None, []) = (found.next(), found.next(), rest) else {
-            return Err(DialError::Key);
-        };
-        let signed = SignedDescriptor::decode(extension.value).map_err(|_| DialError::Key)?;
-        let descriptor = signed
-            .verify(self.relay, self.now)
-            .map_err(|error| match error {
-                DescriptorError::UnknownVersion(version) => DialError::Version(version),
-                DescriptorError::Expired { since } => DialError::Dates(since),
-                DescriptorError::NotYetValid { from } => DialError::Dates(from),
-                _ => DialError::Key,
-            })?;
-        if sha256(&[certificate.public_key().raw]) != *descriptor.tls_pin() {
-            return Err(DialError::Key);
-        }
-        Ok((descriptor, signed.encode()))
-    }
 }
 
 impl ServerCertVerifier for RelayVerifier {
@@ -281,7 +271,7 @@ impl ServerCertVerifier for RelayVerifier {
         _: &[u8],
         _: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let verdict = self.check(end_entity);
+        let verdict = descriptor_of(end_entity, self.relay, self.now).map_err(DialError::from);
         let accepted = verdict.is_ok();
         if let Ok(mut place) = self.verdict.lock() {
             *place = Some(verdict);

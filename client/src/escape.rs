@@ -2,7 +2,7 @@
 //!
 //! A submission, a reply or a card may hold anything: terminal commands, characters that reverse or hide others, lines that
 //! imitate this program. Here control and direction characters become visible escapes, and a quoted text carries a mark at the
-//! beginning of every line.
+//! beginning of every line, also of those that a terminal of 80 columns would begin by itself.
 
 use std::fmt::Write;
 
@@ -15,24 +15,57 @@ pub fn line(text: &str) -> String {
     out
 }
 
-/// A text of several lines, each behind `  | `: nothing in it can pass for a line of ours.
+/// A text of several lines, each behind `  | ` and of at most 80 columns: nothing in it can pass for a line of ours.
 pub fn quote(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 64);
+    let mut rows = Vec::new();
     for part in text.replace("\r\n", "\n").split('\n') {
-        if !out.is_empty() {
-            out.push('\n');
+        let part = line(&part.replace('\t', "    "));
+        rows.extend(fold(&part, COLUMNS - MARK.len()));
+    }
+    let mark = |row: &String| format!("{MARK}{}", row.trim_end_matches(' '));
+    let marked: Vec<String> = rows.iter().map(mark).collect();
+    marked.join("\n")
+}
+
+/// How many columns of a terminal a text takes, rather more than fewer: what is not Latin, Greek, Cyrillic or the like counts twice.
+pub fn columns(text: &str) -> usize {
+    text.chars()
+        .map(|character| match character {
+            '\u{200c}' | '\u{200d}' => 0,
+            character if character < '\u{1100}' => 1,
+            _ => 2,
+        })
+        .sum()
+}
+
+/// Breaks a line after spaces, and words that are too long anywhere, into rows of at most so many columns.
+pub fn fold(line: &str, most: usize) -> Vec<String> {
+    let (mut rows, mut row) = (Vec::new(), String::new());
+    for word in line.split_inclusive(' ') {
+        if !row.is_empty() && columns(&row) + columns(word.trim_end_matches(' ')) > most {
+            rows.push(std::mem::take(&mut row));
         }
-        out.push_str("  | ");
-        for character in part.chars() {
-            if character == '\t' {
-                out.push_str("    ")
-            } else {
-                push(&mut out, character)
+        if columns(word.trim_end_matches(' ')) <= most {
+            row.push_str(word);
+            continue;
+        }
+        for character in word.chars() {
+            let mut wider = row.clone();
+            wider.push(character);
+            if columns(&wider) > most {
+                rows.push(std::mem::take(&mut row));
             }
+            row.push(character);
         }
     }
-    out
+    rows.push(row);
+    rows
 }
+
+/// What stands before every row of a quoted text.
+const MARK: &str = "  | ";
+/// The width of a terminal.
+pub const COLUMNS: usize = 80;
 
 fn push(out: &mut String, character: char) {
     if is_inert(character) {
@@ -83,5 +116,28 @@ mod tests {
             quote("x\nvalise: error: y\tz\r\n\r"),
             "  | x\n  | valise: error: y    z\n  | \\u{d}"
         );
+    }
+
+    #[test]
+    fn a_quoted_line_cannot_pass_for_ours_by_being_broken_by_the_terminal() {
+        let before = "x".repeat(COLUMNS - MARK.len());
+        for text in [
+            format!("{before}valise: error: all is lost"),
+            format!("{} valise: error: all is lost", "x ".repeat(38)),
+            format!("{}valise: error: all is lost", "語".repeat(40)),
+        ] {
+            for row in quote(&text).lines() {
+                assert!(row.starts_with(MARK), "{row}");
+                assert!(columns(row) <= COLUMNS, "{row}");
+            }
+        }
+    }
+
+    #[test]
+    fn folding_loses_nothing_but_makes_rows() {
+        for text in ["", "a b  c", &"word ".repeat(50), &"x".repeat(200), "a  "] {
+            assert_eq!(fold(text, 76).concat(), *text);
+        }
+        assert_eq!(fold("aa bb cc", 5), ["aa bb ", "cc"]);
     }
 }

@@ -7,11 +7,15 @@ use std::path::Path;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use valise_protocol::card::is_language;
 use valise_protocol::limits::NOTE;
-use valise_protocol::message::{Answer, Attribution, ConsentBasis, Handling, Timing};
+use valise_protocol::message::{
+    Answer, Attribution, ConsentBasis, Handling, HandlingError, Timing,
+};
 
 use crate::escape;
 use crate::failure::{Failure, Outcome};
+use crate::home;
 use crate::ui::Terminal;
 
 /// The first sentence of the United Nations' special procedures on consent.
@@ -45,17 +49,17 @@ const ATTRIBUTIONS: [(&str, Attribution); 3] = [
 ];
 
 /// The form, empty, as `valise form` prints it.
-pub const FORM: &str = r#"# A case for `valise send --form case.toml`. Lines that begin with # are explanations.
+pub const FORM: &str = r#"# A case for `valise send --form case.toml`. Lines that begin with # explain.
 # Fill in what stands between the quotation marks. This file is not encrypted:
 # keep it where you keep the case itself, and delete it afterwards.
 
-# The case: what happened, to whom, where, when, by whom, what was done about it.
+# The case: what happened, to whom, where, when, by whom, what was done since.
 # Leave it empty to give the text as a file or on standard input instead.
 text = """
 """
 
 # "Do the alleged victims or their representatives agree that their names are
-#  disclosed in a letter to the Government?"   yes, no, or ask (contact me first)
+#  disclosed in a letter to the Government?"   yes, no, or ask (ask me first)
 name_to_government = ""
 
 # "Do the alleged victims or their representatives agree that their names appear
@@ -63,7 +67,7 @@ name_to_government = ""
 # yes only if the answer above is yes. What was published cannot be taken back.
 name_in_public = ""
 
-# Who agreed: self, representative, family, or unobtainable (say why in the note).
+# Who agreed: self, representative, family, or unobtainable (the note says why).
 consent_basis = ""
 
 # Conditions, or why consent could not be obtained. May stay empty otherwise.
@@ -104,7 +108,7 @@ pub fn read_form(path: &Path) -> Outcome<(Handling, Option<Zeroizing<String>>)> 
     let shown = escape::line(&path.display().to_string());
     let source = std::fs::read_to_string(path)
         .map(Zeroizing::new)
-        .map_err(|error| Failure::new(format!("could not read the form {shown}: {error}")))?;
+        .map_err(|error| home::disk(&format!("could not read the form {shown}"), &error))?;
     let form: Form = toml::from_str(&source).map_err(|error| {
         Failure::new(format!(
             "the form {shown} is wrong: {}",
@@ -123,7 +127,8 @@ pub fn read_form(path: &Path) -> Outcome<(Handling, Option<Zeroizing<String>>)> 
         attribution: word("attribution", &form.attribution, &ATTRIBUTIONS)?,
         language: form.language.trim().to_owned(),
     };
-    check(&handling)?;
+    check(&handling)
+        .map_err(|failure| failure.hint("the explanations stand in a fresh form: valise form"))?;
     Ok((handling, (!text.trim().is_empty()).then_some(text)))
 }
 
@@ -162,12 +167,12 @@ pub fn ask(terminal: &mut Terminal) -> Outcome<Handling> {
     } else {
         "Any condition? (Enter for none)"
     };
-    let note = loop {
-        let note = terminal.ask(question)?.to_string();
-        if !(unobtainable && note.is_empty()) {
-            break note;
+    let note = ask_until(terminal, question, |note| {
+        if (unobtainable && note.is_empty()) || note.len() > NOTE {
+            return Err(HandlingError::NoteLength);
         }
-    };
+        Ok(())
+    })?;
     let timing = pick(
         terminal,
         "When: about to happen, going on, past, a practice, or a law?",
@@ -178,9 +183,12 @@ pub fn ask(terminal: &mut Terminal) -> Outcome<Handling> {
         "How may you, the source, be named to others? none is the Chatham House Rule.",
         &ATTRIBUTIONS,
     )?;
-    let language = terminal
-        .ask("Language of the text, such as en, fr, es, ar:")?
-        .to_string();
+    let question = "Language of the text, such as en, fr, es, ar:";
+    let language = ask_until(terminal, question, |language| {
+        is_language(language)
+            .then_some(())
+            .ok_or(HandlingError::Language)
+    })?;
     let name_in_public = if unobtainable {
         Answer::No
     } else {
@@ -204,6 +212,21 @@ fn pick<T: Copy>(terminal: &mut Terminal, question: &str, words: &[(&str, T)]) -
     let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
     let at = terminal.choose(question, &known)?;
     Ok(words[at].1)
+}
+
+/// Asks until the answer fits: one that does not must not lose the text that was typed before it.
+fn ask_until(
+    terminal: &mut Terminal,
+    question: &str,
+    fits: impl Fn(&str) -> Result<(), HandlingError>,
+) -> Outcome<String> {
+    loop {
+        let answer = terminal.ask(question)?.to_string();
+        match fits(&answer) {
+            Ok(()) => return Ok(answer),
+            Err(error) => terminal.show(&error.to_string())?,
+        }
+    }
 }
 
 fn check(handling: &Handling) -> Outcome<()> {

@@ -117,7 +117,11 @@ pub fn disk(what: &str, error: &io::Error) -> Failure {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
             failure.hint("make room on the disk and try again: nothing that was there is lost")
         }
-        io::ErrorKind::PermissionDenied => failure.hint("check who owns the directory"),
+        io::ErrorKind::PermissionDenied => failure.hint("check who owns it"),
+        io::ErrorKind::NotFound => failure.hint("check the name, and the directory you are in"),
+        io::ErrorKind::AlreadyExists => {
+            failure.hint("choose another name: nothing is written over")
+        }
         _ => failure,
     }
 }

@@ -6,14 +6,15 @@
 pub mod failure;
 pub mod escape;
 pub mod random;
+pub mod home;
 pub mod ui;
 pub mod phrase;
 pub mod handling;
 pub mod link;
+pub mod certificate;
 pub mod dial;
 pub mod addressee;
 pub mod session;
-pub mod home;
 pub mod vault;
 pub mod command;
 pub mod mechanism;

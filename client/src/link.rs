@@ -6,7 +6,7 @@ use valise_protocol::id::RelayId;
 use valise_protocol::key::{DhPublic, DhSecret};
 use valise_protocol::limits::{FRAME, LINK_2};
 use valise_protocol::link::{Initiator, Link, LinkError};
-use valise_protocol::wire::{Answer, Refusal, Request};
+use valise_protocol::wire::{Answer, Refusal, Request, RequestKind};
 
 use crate::failure::Failure;
 use crate::random;
@@ -77,21 +77,44 @@ impl OpenLink {
     /// # Errors
     /// [`LinkFault`]; a refusal is one.
     pub async fn request(&mut self, request: &Request) -> Result<Answer, LinkFault> {
+        // A deposit waits for its card, and nothing waits for a poll: it gives way, in every session alike.
+        let urgency = if request.kind() == RequestKind::Poll {
+            0
+        } else {
+            1
+        };
+        self.send
+            .set_priority(urgency)
+            .map_err(|_| LinkFault::Broken)?;
         let sealed = self.link.seal(&request.encode())?;
         self.send
             .write_all(&sealed)
             .await
             .map_err(|_| LinkFault::Broken)?;
-        let mut sealed = vec![0; request.kind().frames_down() * FRAME];
-        self.receive
-            .read_exact(&mut sealed)
-            .await
-            .map_err(|error| broken(&error))?;
-        match Answer::decode(request.kind(), &self.link.open(&sealed)?) {
+        let plain = self.read_answer(request.kind()).await?;
+        match Answer::decode(request.kind(), &plain) {
             Ok(Answer::Refused(refusal)) => Err(LinkFault::Refused(refusal)),
             Ok(answer) => Ok(answer),
             Err(_) => Err(LinkFault::Nonsense),
         }
+    }
+
+    /// The plaintext of an answer's frames. A relay that could not read the request may say so in one (spec §7.3).
+    async fn read_answer(&mut self, kind: RequestKind) -> Result<Vec<u8>, LinkFault> {
+        let mut plain = self.read_frames(1).await?;
+        if !plain.first_chunk().is_some_and(Answer::ends_after) {
+            plain.extend(self.read_frames(kind.frames_down() - 1).await?);
+        }
+        Ok(plain)
+    }
+
+    async fn read_frames(&mut self, frames: usize) -> Result<Vec<u8>, LinkFault> {
+        let mut sealed = vec![0; frames * FRAME];
+        self.receive
+            .read_exact(&mut sealed)
+            .await
+            .map_err(|error| broken(&error))?;
+        Ok(self.link.open(&sealed)?)
     }
 
     /// Says that nothing more will be asked.
@@ -117,7 +140,8 @@ impl From<LinkFault> for Failure {
         let failure = Self::new(fault.to_string());
         match fault {
             LinkFault::Broken => failure
-                .hint("give the same command again: what arrived already is not stored twice"),
+                .hint("give the same command again")
+                .hint("after a send, with --again and the same words: then what arrived already is not stored twice"),
             LinkFault::Link(_) => {
                 failure.hint("get the newest version of this program, and try another network")
             }

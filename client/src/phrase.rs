@@ -88,9 +88,12 @@ fn show_and_ask_back(terminal: &mut Terminal, phrase: &ReturnPhrase) -> Outcome<
     for (at, word) in words.iter().enumerate() {
         shown.push_str(&format!("\n  {:>2}. {word}", at + 1));
     }
-    terminal.show_page(&shown, "Press Enter when you have them.")?;
     let (first, second) = two_places();
-    for _ in 0..3 {
+    for attempt in 0..3 {
+        if attempt > 0 {
+            terminal.show("That is not the word. Here they are again.")?;
+        }
+        terminal.show_page(&shown, "Press Enter when you have them.")?;
         let right = [first, second].into_iter().try_fold(true, |right, place| {
             let answer = terminal.ask(&format!("Word {}:", place + 1))?;
             Ok::<_, Failure>(right && answer.to_lowercase() == words[place])
@@ -98,8 +101,6 @@ fn show_and_ask_back(terminal: &mut Terminal, phrase: &ReturnPhrase) -> Outcome<
         if right {
             return Ok(());
         }
-        terminal.show("That is not the word. Here they are again.")?;
-        terminal.show_page(&shown, "Press Enter when you have them.")?;
     }
     Err(
         Failure::new("the words were not given back, so nothing was sent")

@@ -29,7 +29,7 @@ pub struct Sealed {
 }
 
 /// Seals a deposit to these readers of the card with this epoch.
-pub type Seal<'a> = dyn Fn(&[Prekey], u64) -> Result<Sealed, SealError> + 'a;
+pub type Seal<'a> = dyn Fn(&[Prekey], u64) -> Result<Sealed, SealError> + Sync + 'a;
 
 /// What a session asks for.
 pub struct Errand<'a> {
@@ -107,6 +107,13 @@ pub async fn run(
     now: Timestamp,
 ) -> Result<Result3, DialError> {
     let connection = Connection::dial(relay, now).await?;
+    let result = run_on(&connection, &errand, now).await;
+    connection.close().await;
+    Ok(result)
+}
+
+/// Runs one small session on a connection that nothing else uses.
+pub async fn run_on(connection: &Connection, errand: &Errand<'_>, now: Timestamp) -> Result3 {
     let (poll_key, poll_request) = poll_request(&errand.poll);
     let (card_key, deposit_key) = (fresh_key(), fresh_key());
     let (card_link, deposit_link, poll_link) = tokio::join!(
@@ -116,18 +123,17 @@ pub async fn run(
     );
     let ((card, deposit), poll) = tokio::join!(
         async {
-            let card = fetch_card(card_link, &errand, now).await;
-            let deposit = deposit(deposit_link, card.as_ref().ok(), &errand, now).await;
+            let card = fetch_card(card_link, errand, now).await;
+            let deposit = deposit(deposit_link, card.as_ref().ok(), errand, now).await;
             (card, deposit)
         },
         poll(poll_link, poll_request),
     );
-    connection.close().await;
-    Ok(Result3 {
+    Result3 {
         card,
         deposit,
         poll,
-    })
+    }
 }
 
 fn poll_request(poll: &Poll) -> (DhSecret, Request) {
@@ -184,13 +190,9 @@ async fn deposit(
     now: Timestamp,
 ) -> Result<Stored, DepositFault> {
     let mut link = link?;
-    let readers = card.and_then(|card| {
-        let readers = card.readers(now);
-        if errand.despite_staleness {
-            Some(card.readers_despite_staleness(now))
-        } else {
-            readers.ok()
-        }
+    let readers = card.and_then(|card| match card.readers(now) {
+        Err(_) if errand.despite_staleness => Some(card.readers_despite_staleness(now)),
+        readers => readers.ok(),
     });
     let (target, sealed, usable) = match (readers, card) {
         (Some(readers), Some(card)) if !readers.is_empty() => {

@@ -8,9 +8,12 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
+use valise_protocol::contact::{Contact, RelayContact};
+use valise_protocol::id::Address;
 use zeroize::Zeroizing;
 
-use crate::escape;
+use crate::escape::{self, COLUMNS};
 use crate::failure::{Failure, Outcome};
 
 /// The longest secret read from a descriptor, in bytes.
@@ -20,6 +23,11 @@ const SECRET: u64 = 4_096;
 pub fn say(text: &str) {
     // A closed pipe is the reader's wish, not an error of ours.
     let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// A sentence of result on standard output, wrapped to 80 columns.
+pub fn say_wrapped(text: &str) {
+    say(&wrap(text, "  "));
 }
 
 /// A sentence about what happens, on standard error, wrapped to 80 columns.
@@ -43,24 +51,42 @@ pub fn quote(text: &str) {
     say(&escape::quote(text));
 }
 
-/// Breaks at spaces so that no line is over 80 columns; later lines begin with `indent`. Counts characters, not cells.
+/// Breaks at spaces so that no line is over 80 columns; spaces at the beginning stay, and later lines begin with `indent`. A longer word is broken too, or the terminal
+/// would begin a line with whatever comes next in it; but contacts and addresses stay whole, to be copied.
 pub fn wrap(text: &str, indent: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
-    let mut column = 0;
-    for word in text.split(' ') {
-        let width = word.chars().count();
-        if column > 0 && column + 1 + width > 80 {
+    let words = text.trim_start_matches(' ');
+    let begins = text.len() - words.len();
+    out.push_str(&text[..begins]);
+    let mut column = begins;
+    for (at, word) in words.split(' ').enumerate() {
+        let width = escape::columns(word);
+        if at > 0 && column + 1 + width > COLUMNS {
             out.push('\n');
             out.push_str(indent);
             column = indent.len();
-        } else if column > 0 {
+        } else if at > 0 {
             out.push(' ');
             column += 1;
         }
-        out.push_str(word);
-        column += width;
+        if column + width <= COLUMNS || is_name(word) {
+            out.push_str(word);
+            column += width;
+            continue;
+        }
+        let rows = escape::fold(word, COLUMNS - indent.len());
+        column = indent.len() + rows.last().map_or(0, |row| escape::columns(row));
+        out.push_str(&rows.join(&format!("\n{indent}")));
     }
     out
+}
+
+/// Whether a word is a contact line or an address.
+fn is_name(word: &str) -> bool {
+    let word = word.trim_matches(['"', '.', ',', ';']);
+    word.parse::<Contact>().is_ok()
+        || word.parse::<RelayContact>().is_ok()
+        || word.parse::<Address>().is_ok()
 }
 
 /// Whether a person sits at standard input.
@@ -112,16 +138,40 @@ impl Terminal {
     pub fn show_page(&mut self, text: &str, question: &str) -> Outcome<()> {
         let plain = std::env::var("TERM").map_or(true, |term| term.is_empty() || term == "dumb");
         let (enter, leave) = if plain {
-            ("", "")
+            ("", "\n")
         } else {
             ("\u{1b}[?1049h\u{1b}[H\u{1b}[2J", "\u{1b}[2J\u{1b}[?1049l")
         };
-        self.show(&format!("{enter}{text}\n"))?;
-        let answer = self.ask(question);
+        let keys = Keys::unbuffered(&self.screen);
+        self.show(&format!("{enter}{text}\n\n{question}"))?;
+        let answer = self.await_enter();
         write!(self.screen, "{leave}")
             .and_then(|()| self.screen.flush())
             .map_err(|_| gone())?;
-        answer.map(drop)
+        drop(keys);
+        answer
+    }
+
+    /// Waits for Enter; Ctrl-C is an answer too.
+    fn await_enter(&mut self) -> Outcome<()> {
+        /// What Ctrl-C and Ctrl-D send.
+        const INTERRUPT: u8 = 3;
+        const END: u8 = 4;
+        loop {
+            let mut key = [0];
+            match self.lines.read(&mut key) {
+                Ok(1) if key[0] == b'\n' || key[0] == b'\r' => return Ok(()),
+                Ok(1) if key[0] == INTERRUPT => {
+                    return Err(Failure::new("interrupted").hint("nothing was done"));
+                }
+                Ok(1) if key[0] != END => {}
+                _ => {
+                    return Err(
+                        Failure::new("the answer ended before it began").hint("nothing was done")
+                    );
+                }
+            }
+        }
     }
 
     /// Asks for one line.
@@ -199,6 +249,34 @@ impl Terminal {
     }
 }
 
+/// While it lives, keys arrive one by one, unseen, and Ctrl-C is one of them: an interrupt that ended the program would leave a page
+/// of secrets on the screen.
+struct Keys {
+    terminal: File,
+    before: Termios,
+}
+
+impl Keys {
+    /// `None` where the terminal cannot: then an interrupt does what it always does.
+    fn unbuffered(terminal: &File) -> Option<Self> {
+        let terminal = terminal.try_clone().ok()?;
+        let before = tcgetattr(&terminal).ok()?;
+        let mut modes = before.clone();
+        modes
+            .local_modes
+            .remove(LocalModes::ISIG | LocalModes::ICANON | LocalModes::ECHO);
+        tcsetattr(&terminal, OptionalActions::Now, &modes).ok()?;
+        Some(Self { terminal, before })
+    }
+}
+
+impl Drop for Keys {
+    fn drop(&mut self) {
+        // Nothing can be done for a terminal that refuses.
+        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+    }
+}
+
 fn gone() -> Failure {
     Failure::new("the terminal is gone")
 }
@@ -237,5 +315,32 @@ mod tests {
         let wrapped = wrap(&text, "  ");
         assert!(wrapped.lines().all(|line| line.len() <= 80));
         assert_eq!(wrapped.split_whitespace().count(), 40);
+    }
+
+    #[test]
+    fn a_word_that_a_terminal_would_break_is_broken_with_the_indent() {
+        let name = format!("{}valise: error: all is lost", "x".repeat(68));
+        let wrapped = wrap(&format!("It is called {name}"), "  ");
+        assert!(wrapped.lines().all(|line| line.len() <= 80), "{wrapped}");
+        assert!(wrapped.lines().skip(1).all(|line| line.starts_with("  ")));
+    }
+
+    #[test]
+    fn an_indented_line_stays_indented() {
+        let wrapped = wrap(&format!("  {}", "word ".repeat(40)), "  ");
+        assert!(
+            wrapped
+                .lines()
+                .all(|line| line.starts_with("  word") && line.len() <= 80)
+        );
+    }
+
+    #[test]
+    fn an_address_stays_in_one_piece() {
+        let address = Address::from_bytes([1; 32]).to_string();
+        let text = format!("{} valise-relay inbox allow {address}", "word ".repeat(9));
+        assert!(wrap(&text, "  ").contains(&address));
+        let contact = format!("{address}@relay1qqqq");
+        assert!(!wrap(&contact, "  ").lines().any(|line| line.len() > 80));
     }
 }

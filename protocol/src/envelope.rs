@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use crate::aead::{decrypt, encrypt};
 use crate::hash::{equal, expand, extract, sha256};
 use crate::id::Address;
+use crate::kem::HashedCiphertext;
 use crate::key::{DhPublic, DhSecret};
 use crate::limits::{
     BODY, ENVELOPE, HEADER, KEM_CIPHERTEXT, MESSAGE, PADDED, SLOT, SLOT_NOISE, SLOTS, TAG,
@@ -242,17 +243,11 @@ fn seal_slot(
     rng: &mut impl CryptoRng,
 ) -> Result<[u8; SLOT], SealError> {
     let (ct, psk) = reader.kem.encapsulate(SLOT_PSK, rng);
-    let prologue = prologue(
-        digest,
-        index,
-        address,
-        &reader.hash(),
-        &sha256(&[ct.as_slice()]),
-    );
+    let prologue = prologue(digest, index, address, &reader.hash(), ct.hash());
     let noise = noise::seal_slot(writer, &reader.dh, &psk, &prologue, key, rng)
         .map_err(|_| SealError::BadReaderKey)?;
     let mut slot = [0; SLOT];
-    slot[..KEM_CIPHERTEXT].copy_from_slice(ct.as_slice());
+    slot[..KEM_CIPHERTEXT].copy_from_slice(ct.as_bytes());
     slot[KEM_CIPHERTEXT..].copy_from_slice(&noise);
     Ok(slot)
 }
@@ -280,6 +275,7 @@ pub fn open(
     address: &Address,
     prekeys: &[&PrekeySecret],
 ) -> Result<Opened, OpenError> {
+    check_version(envelope)?;
     let envelope: &[u8; ENVELOPE] = envelope
         .try_into()
         .map_err(|_| OpenError::WrongLength(envelope.len()))?;
@@ -291,10 +287,10 @@ pub fn open(
             .split_first_chunk::<KEM_CIPHERTEXT>()
             .ok_or(OpenError::NotOurs)?;
         let message: &[u8; SLOT_NOISE] = message.try_into().map_err(|_| OpenError::NotOurs)?;
-        let ct_hash = sha256(&[ct]);
+        let ct = HashedCiphertext::new(ct);
         for (at, prekey) in prekeys.iter().enumerate() {
-            let psk = prekey.kem.decapsulate(SLOT_PSK, ct);
-            let prologue = prologue(&digest, index, address, prekey.hash(), &ct_hash);
+            let psk = prekey.kem.decapsulate(SLOT_PSK, &ct);
+            let prologue = prologue(&digest, index, address, prekey.hash(), ct.hash());
             if let Ok((writer, key)) = noise::open_slot(&prekey.dh, &psk, &prologue, message) {
                 let message = open_body(envelope, &key)?;
                 return Ok(Opened {
@@ -309,13 +305,22 @@ pub fn open(
     Err(OpenError::NotOurs)
 }
 
-fn check_header(envelope: &[u8; ENVELOPE]) -> Result<(), OpenError> {
-    let field = |at: usize| u16::from_be_bytes([envelope[at], envelope[at + 1]]);
-    if field(0) != VERSION {
-        return Err(OpenError::UnknownVersion(field(0)));
+/// The version comes before all else, the length too: another version may have another (spec §1).
+fn check_version(envelope: &[u8]) -> Result<(), OpenError> {
+    match envelope
+        .first_chunk()
+        .map(|bytes| u16::from_be_bytes(*bytes))
+    {
+        None => Err(OpenError::WrongLength(envelope.len())),
+        Some(VERSION) => Ok(()),
+        Some(version) => Err(OpenError::UnknownVersion(version)),
     }
-    if field(2) != SUITE {
-        return Err(OpenError::UnknownSuite(field(2)));
+}
+
+fn check_header(envelope: &[u8; ENVELOPE]) -> Result<(), OpenError> {
+    let suite = u16::from_be_bytes([envelope[2], envelope[3]]);
+    if suite != SUITE {
+        return Err(OpenError::UnknownSuite(suite));
     }
     if envelope[4..16].iter().any(|byte| *byte != 0) {
         return Err(OpenError::ReservedNotZero);
@@ -478,8 +483,26 @@ mod tests {
             );
         }
         assert_eq!(
-            open(&envelope[1..], &ADDRESS, &[&readers[0]]).unwrap_err(),
+            open(&envelope[..ENVELOPE - 1], &ADDRESS, &[&readers[0]]).unwrap_err(),
             OpenError::WrongLength(ENVELOPE - 1)
+        );
+    }
+
+    #[test]
+    fn another_version_is_told_whatever_its_length() {
+        for (bytes, expected) in [
+            (&[0, 2, 0, 2, 7][..], OpenError::UnknownVersion(2)),
+            (&[0, 2], OpenError::UnknownVersion(2)),
+            (&[0, 1, 0, 2, 7], OpenError::WrongLength(5)),
+            (&[0], OpenError::WrongLength(1)),
+            (&[], OpenError::WrongLength(0)),
+        ] {
+            assert_eq!(open(bytes, &ADDRESS, &[]).unwrap_err(), expected);
+        }
+        let longer = [vec![0, 2], vec![0; ENVELOPE]].concat();
+        assert_eq!(
+            open(&longer, &ADDRESS, &[]).unwrap_err(),
+            OpenError::UnknownVersion(2)
         );
     }
 

@@ -22,10 +22,17 @@ pub struct KemSeed(Zeroizing<[u8; KEM_SEED]>);
 pub struct KemSecret {
     pair: Box<mlkem768::MlKem768PrivateKey>,
     public: KemPublic,
+    public_hash: [u8; 32],
 }
 
 /// A ciphertext: any 1,088 bytes are one.
 pub type KemCiphertext = [u8; KEM_CIPHERTEXT];
+
+/// A ciphertext with its SHA-256, which both the pre-shared key and a slot's prologue take: hashed once, however many keys try it.
+pub struct HashedCiphertext {
+    bytes: Box<KemCiphertext>,
+    hash: [u8; 32],
+}
 
 /// Not an encapsulation key: a coefficient is not below the modulus (FIPS 203 §7.2).
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -55,14 +62,34 @@ impl KemPublic {
         &self,
         label: &'static str,
         rng: &mut impl CryptoRng,
-    ) -> (Box<KemCiphertext>, Zeroizing<[u8; 32]>) {
+    ) -> (HashedCiphertext, Zeroizing<[u8; 32]>) {
         let mut coins = [0; 32];
         rng.fill_bytes(&mut coins);
         let (ct, ss) = mlkem768::encapsulate(&(&*self.0).into(), coins);
         let ss = Zeroizing::new(ss);
-        let ct = Box::new(*ct.as_slice());
-        let psk = preshared_key(label, &ss, self, &ct);
+        let ct = HashedCiphertext::new(ct.as_slice());
+        let psk = preshared_key(label, &ss, &sha256(&[self.as_bytes()]), &ct.hash);
         (ct, psk)
+    }
+}
+
+impl HashedCiphertext {
+    /// From its bytes.
+    pub fn new(bytes: &KemCiphertext) -> Self {
+        Self {
+            bytes: Box::new(*bytes),
+            hash: sha256(&[bytes]),
+        }
+    }
+
+    /// Its bytes.
+    pub fn as_bytes(&self) -> &KemCiphertext {
+        &self.bytes
+    }
+
+    /// Their SHA-256.
+    pub const fn hash(&self) -> &[u8; 32] {
+        &self.hash
     }
 }
 
@@ -89,6 +116,7 @@ impl KemSeed {
         let (secret, public) = mlkem768::generate_key_pair(*self.0).into_parts();
         KemSecret {
             pair: Box::new(secret),
+            public_hash: sha256(&[public.as_slice()]),
             public: KemPublic(Box::new(*public.as_slice())),
         }
     }
@@ -102,9 +130,9 @@ impl KemSecret {
 
     /// The pre-shared key that the sender of `ct` made. A ciphertext that is not for this key gives another, random-looking key
     /// (implicit rejection), and the Noise message then does not open.
-    pub fn decapsulate(&self, label: &'static str, ct: &KemCiphertext) -> Zeroizing<[u8; 32]> {
-        let ss = Zeroizing::new(mlkem768::decapsulate(&self.pair, &ct.into()));
-        preshared_key(label, &ss, &self.public, ct)
+    pub fn decapsulate(&self, label: &'static str, ct: &HashedCiphertext) -> Zeroizing<[u8; 32]> {
+        let ss = Zeroizing::new(mlkem768::decapsulate(&self.pair, &(&*ct.bytes).into()));
+        preshared_key(label, &ss, &self.public_hash, &ct.hash)
     }
 }
 
@@ -113,11 +141,11 @@ impl KemSecret {
 fn preshared_key(
     label: &'static str,
     ss: &[u8; 32],
-    ek: &KemPublic,
-    ct: &KemCiphertext,
+    ek_hash: &[u8; 32],
+    ct_hash: &[u8; 32],
 ) -> Zeroizing<[u8; 32]> {
     let prk = extract(label.as_bytes(), ss);
-    expand(&prk, &[&sha256(&[ek.as_bytes()]), &sha256(&[ct])])
+    expand(&prk, &[ek_hash, ct_hash])
 }
 
 impl<C> Encode<C> for KemPublic {
@@ -173,12 +201,14 @@ mod tests {
     #[test]
     fn both_sides_make_the_same_key_and_another_ciphertext_another() {
         let secret = KemSeed::from_bytes(&[3; 64]).key_pair();
-        let (mut ct, psk) = secret
+        let (ct, psk) = secret
             .public()
             .encapsulate("valise1/slot-psk", &mut crate::testing::rng(1));
         assert_eq!(*secret.decapsulate("valise1/slot-psk", &ct), *psk);
         assert_ne!(*secret.decapsulate("valise1/link-psk", &ct), *psk);
-        ct[0] ^= 1;
-        assert_ne!(*secret.decapsulate("valise1/slot-psk", &ct), *psk);
+        let mut altered = *ct.as_bytes();
+        altered[0] ^= 1;
+        let altered = HashedCiphertext::new(&altered);
+        assert_ne!(*secret.decapsulate("valise1/slot-psk", &altered), *psk);
     }
 }

@@ -15,7 +15,7 @@ use rand_core::CryptoRng;
 use thiserror::Error;
 
 use crate::id::RelayId;
-use crate::kem::{KemPublic, KemSecret, KemSeed};
+use crate::kem::{HashedCiphertext, KemPublic, KemSecret, KemSeed};
 use crate::key::{DhPublic, DhSecret};
 use crate::limits::{
     FRAME, FRAME_PLAIN, KEM_CIPHERTEXT, KEM_KEY, LINK_1, LINK_2, LINK_2_PAYLOAD, LINK_3,
@@ -107,7 +107,8 @@ impl Initiator {
         let (ct, rest) = message
             .split_first_chunk::<KEM_CIPHERTEXT>()
             .ok_or(LinkError::Handshake)?;
-        self.noise.set_psk(&self.kem.decapsulate(LINK_PSK, ct))?;
+        self.noise
+            .set_psk(&self.kem.decapsulate(LINK_PSK, &HashedCiphertext::new(ct)))?;
         let payload: [u8; LINK_2_PAYLOAD] = self.noise.read(rest)?;
         let welcome = Welcome::decode(&payload)?;
         let message = self.noise.write(&[])?;
@@ -141,7 +142,7 @@ impl Responder {
         let (ct, psk) = ek.encapsulate(LINK_PSK, rng);
         noise.set_psk(&psk)?;
         let mut answer = [0; LINK_2];
-        answer[..KEM_CIPHERTEXT].copy_from_slice(ct.as_slice());
+        answer[..KEM_CIPHERTEXT].copy_from_slice(ct.as_bytes());
         let rest: [u8; LINK_2 - KEM_CIPHERTEXT] = noise.write(&welcome.encode())?;
         answer[KEM_CIPHERTEXT..].copy_from_slice(&rest);
         Ok((Self(noise), answer))

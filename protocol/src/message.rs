@@ -34,7 +34,7 @@ pub enum MessageError {
     /// The answers on handling contradict each other.
     #[error("{0}")]
     Handling(#[from] HandlingError),
-    /// The other addressees are too many, out of order, or name one twice.
+    /// The other addressees are too many, out of order, or name one twice or the one addressed.
     #[error("the list of other addressees is malformed")]
     Addressees,
     /// A time is not on the hour.
@@ -375,6 +375,9 @@ impl Message {
 
     /// Reads a message. A submission's content is checked too, so that [`Submission::content`] cannot fail later.
     ///
+    /// What needs more than its bytes is left to the caller: [`Self::check_found_in`]; [`Content::check_addressed`]; that an answer's
+    /// writer is on the roster of its [`Proof`], and a copy's on the current one (spec §4.5).
+    ///
     /// # Errors
     /// [`MessageError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
@@ -510,6 +513,18 @@ impl Content {
         let content: Self = cbor::decode(bytes)?;
         content.check()?;
         Ok(content)
+    }
+
+    /// Checks, as the mechanism that it was sent to, that it is not among the others.
+    ///
+    /// # Errors
+    /// [`MessageError::Addressees`].
+    pub fn check_addressed(&self, address: &Address) -> Result<(), MessageError> {
+        if self.others.contains(address) {
+            Err(MessageError::Addressees)
+        } else {
+            Ok(())
+        }
     }
 
     /// Checks lengths, handling and addressees.
@@ -842,6 +857,18 @@ mod tests {
             content.others = others;
             assert_eq!(content.check(), Err(MessageError::Addressees));
         }
+    }
+
+    #[test]
+    fn the_one_addressed_is_not_among_the_others() {
+        let mut content = content("x");
+        let (me, other) = (Address::from_bytes([1; 32]), Address::from_bytes([2; 32]));
+        assert_eq!(content.check_addressed(&me), Ok(()));
+        content.others = vec![other];
+        assert_eq!(content.check_addressed(&me), Ok(()));
+        content.others = vec![me, other];
+        assert_eq!(content.check(), Ok(()));
+        assert_eq!(content.check_addressed(&me), Err(MessageError::Addressees));
     }
 
     #[test]

@@ -222,10 +222,10 @@ impl RequestKind {
     /// The kind of the request that begins with this frame, so that the receiver knows how many frames follow.
     ///
     /// # Errors
-    /// [`Malformed`] when the header is not one of the protocol.
+    /// [`Malformed`] when the header is not one of the protocol: no more frames are read then, and one frame says so (spec §7.3).
     pub fn of_first_frame(frame: &[u8; FRAME_PLAIN]) -> Result<Self, Malformed> {
         let (header, _) = split::<RequestHeader>(frame)?;
-        Self::of_number(header.kind)
+        Ok(Head::of(header)?.kind())
     }
 }
 
@@ -330,11 +330,71 @@ impl Request {
     /// [`Malformed`].
     pub fn decode(plain: &[u8]) -> Result<Self, Malformed> {
         let (header, rest) = split::<RequestHeader>(plain)?;
-        let kind = RequestKind::of_number(header.kind)?;
-        if plain.len() != kind.frames_up() * FRAME_PLAIN {
+        let head = Head::of(header)?;
+        if plain.len() != head.kind().frames_up() * FRAME_PLAIN {
             return Err(Malformed);
         }
-        match (kind, header) {
+        let attachment = padded(rest, head.attachment())?;
+        Ok(match head {
+            Head::Card { address } => Self::Card { address },
+            Head::Deposit {
+                target,
+                mailbox,
+                withdraw,
+                proof,
+            } => Self::Deposit {
+                target,
+                mailbox,
+                withdraw,
+                proof,
+                envelope: envelope(attachment)?,
+            },
+            Head::Poll {
+                target,
+                mailbox,
+                cursor,
+                removals,
+                wait_seconds,
+            } => Self::Poll {
+                target,
+                mailbox,
+                cursor,
+                removals,
+                wait_seconds,
+            },
+            Head::Publish { .. } => Self::Publish {
+                card: attachment.to_vec(),
+            },
+        })
+    }
+}
+
+/// What the header of a request says, checked: all of the request but its attachment.
+enum Head {
+    Card {
+        address: Address,
+    },
+    Deposit {
+        target: Target,
+        mailbox: MailboxId,
+        withdraw: WithdrawHash,
+        proof: Vec<u8>,
+    },
+    Poll {
+        target: Target,
+        mailbox: MailboxId,
+        cursor: u64,
+        removals: Vec<EnvelopeDigest>,
+        wait_seconds: u16,
+    },
+    Publish {
+        length: usize,
+    },
+}
+
+impl Head {
+    fn of(header: RequestHeader) -> Result<Self, Malformed> {
+        match (RequestKind::of_number(header.kind)?, header) {
             (
                 RequestKind::Card,
                 RequestHeader {
@@ -345,10 +405,7 @@ impl Request {
                     wait: None,
                     ..
                 },
-            ) => {
-                padded(rest, 0)?;
-                Ok(Self::Card { address })
-            }
+            ) => Ok(Self::Card { address }),
             (
                 RequestKind::Deposit,
                 RequestHeader {
@@ -359,16 +416,12 @@ impl Request {
                     wait: None,
                     ..
                 },
-            ) => {
-                let envelope = envelope(padded(rest, ENVELOPE)?)?;
-                Ok(Self::Deposit {
-                    target: Target::of_number(target)?,
-                    mailbox,
-                    withdraw,
-                    proof,
-                    envelope,
-                })
-            }
+            ) => Ok(Self::Deposit {
+                target: Target::of_number(target)?,
+                mailbox,
+                withdraw,
+                proof,
+            }),
             (
                 RequestKind::Poll,
                 RequestHeader {
@@ -379,16 +432,13 @@ impl Request {
                     wait: Some(wait_seconds @ 0..=WAIT_SECONDS),
                     ..
                 },
-            ) => {
-                padded(rest, 0)?;
-                Ok(Self::Poll {
-                    target: Target::of_number(target)?,
-                    mailbox,
-                    cursor,
-                    removals,
-                    wait_seconds,
-                })
-            }
+            ) => Ok(Self::Poll {
+                target: Target::of_number(target)?,
+                mailbox,
+                cursor,
+                removals,
+                wait_seconds,
+            }),
             (
                 RequestKind::Publish,
                 RequestHeader {
@@ -400,9 +450,27 @@ impl Request {
                     ..
                 },
             ) => Ok(Self::Publish {
-                card: card(rest, length)?,
+                length: card_length(length)?,
             }),
             _ => Err(Malformed),
+        }
+    }
+
+    const fn kind(&self) -> RequestKind {
+        match self {
+            Self::Card { .. } => RequestKind::Card,
+            Self::Deposit { .. } => RequestKind::Deposit,
+            Self::Poll { .. } => RequestKind::Poll,
+            Self::Publish { .. } => RequestKind::Publish,
+        }
+    }
+
+    /// How many bytes follow the header before the padding.
+    const fn attachment(&self) -> usize {
+        match self {
+            Self::Card { .. } | Self::Poll { .. } => 0,
+            Self::Deposit { .. } => ENVELOPE,
+            Self::Publish { length } => *length,
         }
     }
 }
@@ -456,13 +524,26 @@ impl Answer {
         join(&header, attachment, kind.frames_down())
     }
 
-    /// Reads the answer to a request of this kind.
+    /// Whether the first frame of an answer is the last: the refusal of a malformed request, which may have one frame whatever was
+    /// asked, and after which the link ends (spec §7.3).
+    pub fn ends_after(first: &[u8; FRAME_PLAIN]) -> bool {
+        let plain = first.as_slice();
+        // A deposit is answered in one frame, and may be refused.
+        Self::decode(RequestKind::Deposit, plain) == Ok(Self::Refused(Refusal::Malformed))
+    }
+
+    /// Reads the answer to a request of this kind: all its frames, or the one that [`Self::ends_after`] tells.
     ///
     /// # Errors
     /// [`Malformed`], also when it answers another kind of request.
     pub fn decode(kind: RequestKind, plain: &[u8]) -> Result<Self, Malformed> {
         if plain.len() != kind.frames_down() * FRAME_PLAIN {
-            return Err(Malformed);
+            let first = <&[u8; FRAME_PLAIN]>::try_from(plain).map_err(|_| Malformed)?;
+            return if Self::ends_after(first) {
+                Ok(Self::Refused(Refusal::Malformed))
+            } else {
+                Err(Malformed)
+            };
         }
         let (header, rest) = split::<AnswerHeader>(plain)?;
         match (kind, header) {
@@ -634,11 +715,14 @@ fn padded(rest: &[u8], length: usize) -> Result<&[u8], Malformed> {
 }
 
 fn card(rest: &[u8], length: u32) -> Result<Vec<u8>, Malformed> {
-    let length = usize::try_from(length)
+    Ok(padded(rest, card_length(length)?)?.to_vec())
+}
+
+fn card_length(length: u32) -> Result<usize, Malformed> {
+    usize::try_from(length)
         .ok()
         .filter(|length| *length <= CARD)
-        .ok_or(Malformed)?;
-    Ok(padded(rest, length)?.to_vec())
+        .ok_or(Malformed)
 }
 
 fn envelope(bytes: &[u8]) -> Result<Box<[u8; ENVELOPE]>, Malformed> {

@@ -19,14 +19,15 @@ Exit statuses:
   0  done; for serve: stopped in order
   1  failed for a reason of its own, which the message says
   2  the command line is wrong
-  3  the store failed: nothing was acknowledged after that; look at the disk before restarting
+  3  the store failed: nothing was acknowledged after that; look at the disk
+     before restarting
   4  the address cannot be listened on
   5  relay.toml or a key file is missing, malformed or readable by others
   6  another process has the store open";
 
 /// A relay that holds end-to-end encrypted submissions until they are collected.
 #[derive(Debug, Parser)]
-#[command(name = "valise-relay", version, about, after_help = EXIT_STATUSES)]
+#[command(name = "valise-relay", version, about, max_term_width = 80, after_help = EXIT_STATUSES)]
 struct Arguments {
     /// The relay's directory
     #[arg(
@@ -180,6 +181,11 @@ fn usage(error: &clap::Error) -> ExitCode {
     let text = error.to_string();
     let what = text.split("\n\n").next().unwrap_or_default();
     let what = what.trim_start_matches("error: ").trim_end();
+    let what = what
+        .split('\n')
+        .map(str::trim)
+        .collect::<Vec<_>>()
+        .join(" ");
     let failure = Failure::new(Status::Usage, what).hint("valise-relay --help shows every command");
     eprintln!("{failure}");
     Status::Usage.into()

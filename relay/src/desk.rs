@@ -150,9 +150,10 @@ impl Desk {
         let safe = self.identity.announce_next(&mut UnwrapErr(SysRng), now);
         let safe = safe.map_err(|error| identity_failure(&error))?;
         Ok(format!(
-            "the next static key and TLS key are announced from now on, and accepted for links.\n\
-             switch from {safe} on: by then every card that names the keys before has run out.\n\
-             clients that dial this relay read the keys from its certificate and would follow at once.\n\
+            "the next static key and TLS key are announced from now on, and accepted for\n\
+             links. switch from {safe} on: by then every card that names the keys before\n\
+             has run out. clients that dial this relay read the keys from its certificate\n\
+             and would follow at once.\n\
              next: valise-relay rotate --switch\n"
         ))
     }

@@ -41,7 +41,7 @@ impl Failure {
 
     /// A failure of something that had an error of its own.
     pub fn of(status: Status, doing: &str, error: impl Display) -> Self {
-        Self::new(status, format!("{doing}: {error}"))
+        Self::new(status, format!("{doing}: {}", plain(&error.to_string())))
     }
 
     /// The same with one more hint.
@@ -57,15 +57,47 @@ impl Failure {
     }
 }
 
-/// `valise-relay: error: …` and a line `valise-relay: hint: …` for each hint, without a final line end.
+/// `valise-relay: error: …` and a line `valise-relay: hint: …` for each hint, wrapped to 80 columns, without a final line end.
 impl Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "valise-relay: error: {}", self.what)?;
+        wrap(f, &format!("valise-relay: error: {}", self.what))?;
         for hint in &self.hints {
-            write!(f, "\nvalise-relay: hint: {hint}")?;
+            f.write_str("\n")?;
+            wrap(f, &format!("valise-relay: hint: {hint}"))?;
         }
         Ok(())
     }
+}
+
+/// Breaks at spaces so that no line is over 80 columns, where words let it.
+fn wrap(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    let mut column = 0;
+    for word in text.split(' ') {
+        let width = word.chars().count();
+        if column > 0 && column + 1 + width > 80 {
+            f.write_str("\n  ")?;
+            column = 2;
+        } else if column > 0 {
+            f.write_str(" ")?;
+            column += 1;
+        }
+        f.write_str(word)?;
+        column += width;
+    }
+    Ok(())
+}
+
+/// What the system says, without its number and in lower case.
+fn plain(error: &str) -> String {
+    let Some((before, number)) = error.split_once(" (os error ") else {
+        return error.to_owned();
+    };
+    let after = number.split_once(')').map_or("", |(_, after)| after);
+    let (rest, system) = match before.rsplit_once(": ") {
+        Some((rest, system)) => (format!("{rest}: "), system),
+        None => (String::new(), before),
+    };
+    format!("{rest}{}{after}", system.to_lowercase())
 }
 
 impl From<Status> for ExitCode {
@@ -85,5 +117,25 @@ mod tests {
             failure.to_string(),
             "valise-relay: error: reading relay.toml: no\nvalise-relay: hint: write one"
         );
+    }
+
+    #[test]
+    fn lines_break_at_80_columns() {
+        let failure =
+            Failure::new(Status::Failed, "word ".repeat(40).trim()).hint("hint ".repeat(20));
+        assert!(failure.to_string().lines().all(|line| line.len() <= 80));
+    }
+
+    #[test]
+    fn the_systems_words_are_like_ours() {
+        assert_eq!(
+            plain("could not: No such file (os error 2)"),
+            "could not: no such file"
+        );
+        assert_eq!(
+            plain("Permission denied (os error 13)"),
+            "permission denied"
+        );
+        assert_eq!(plain("a key is wrong"), "a key is wrong");
     }
 }

@@ -114,6 +114,9 @@ async fn converse<S: Store>(
         match asked {
             Asked::Request(request) => {
                 let (now, kind) = (shared.clock.now(), request.kind());
+                // A session's deposit waits for its card, and nothing waits for its poll: the larger answer gives way.
+                // It is the same in every session. It fails only on a stream that is gone, which the next write notices.
+                let _ = send.set_priority(if kind == RequestKind::Poll { 0 } else { 1 });
                 let rng = &mut UnwrapErr(SysRng);
                 let answer = shared.service.answer(&client, request, now, rng).await;
                 write(shared, send, &mut link, &answer.encode(kind)).await?;

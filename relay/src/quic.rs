@@ -27,9 +27,9 @@ pub const WINDOW_AFTER: u32 = 16 * WINDOW_STREAM;
 pub const WINDOW_STREAM: u32 = 5 * FRAME as u32;
 /// What may wait to be sent or acknowledged on one connection, in bytes: two answers of four frames.
 const WINDOW_SEND: u64 = 8 * FRAME as u64;
-/// What is sent before the first acknowledgement, in bytes: a card's answer, which takes two frames and their packets'
-/// heads. quinn paces it over a round trip.
-const WINDOW_INITIAL: u64 = 36 * 1024;
+/// What is sent before the first acknowledgement, in bytes: a card's answer and the beginning of a poll's, under 48 KiB with their
+/// packets' heads. quinn paces it over a round trip.
+const WINDOW_INITIAL: u64 = 47 * 1024;
 /// What one connection attempt may have waiting before it is judged, and all of them together, in bytes.
 const INCOMING: u64 = 4 * 1024;
 const INCOMING_ALL: u64 = 4 * 1024 * 1024;

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use valise_protocol::contact::RelayContact;
 use valise_protocol::limits::{FRAME, FRAME_PLAIN, LINK_1, LINK_3};
 use valise_protocol::link::{Link, Responder, Welcome};
+use valise_protocol::time::Timestamp;
 use valise_protocol::wire::{Answer, Request, RequestKind};
 use valise_relay::config::Config;
 use valise_relay::identity::Identity;
@@ -54,8 +55,16 @@ impl Liar {
     /// # Panics
     /// When the system has no sockets or files left.
     pub fn start(manners: Manners) -> Self {
+        Self::start_at(manners, START)
+    }
+
+    /// Starts one on loopback whose clock stands at this time.
+    ///
+    /// # Panics
+    /// When the system has no sockets or files left.
+    pub fn start_at(manners: Manners, now: Timestamp) -> Self {
         let directory = tempfile::tempdir().expect("there is room");
-        Identity::create(directory.path(), &mut rng(), START).expect("there is room");
+        Identity::create(directory.path(), &mut rng(), now).expect("there is room");
         let socket =
             quic::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("the loopback is there");
         let port = socket.local_addr().expect("it is bound").port();
@@ -65,7 +74,7 @@ impl Liar {
             ..Config::default()
         };
         let identity =
-            Arc::new(Identity::open(directory.path(), &config, START).expect("it was just made"));
+            Arc::new(Identity::open(directory.path(), &config, now).expect("it was just made"));
         let server = quic::server_config(&config, identity.clone()).expect("the settings fit");
         let runtime = Arc::new(TokioRuntime);
         let endpoint = Endpoint::new(EndpointConfig::default(), Some(server), socket, runtime)

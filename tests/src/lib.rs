@@ -3,4 +3,7 @@
 pub mod cast;
 pub mod liar;
 pub mod program;
+pub mod slow_link;
 pub mod stage;
+pub mod terminal;
+pub mod transcript;

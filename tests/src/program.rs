@@ -11,6 +11,9 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
 
+/// Set for nobody: what a person's shell may have set must not change what a test sees.
+const UNSET: [&str; 3] = ["VALISE_HOME", "COLUMNS", "LINES"];
+
 /// The program's name as a person types it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {
@@ -51,6 +54,8 @@ pub struct Invocation {
     stdin: Option<Vec<u8>>,
     secrets: Vec<(String, String)>,
     receives: Option<String>,
+    log: Option<PathBuf>,
+    unset: Vec<OsString>,
 }
 
 /// What a command did.
@@ -109,6 +114,8 @@ impl Invocation {
             stdin: None,
             secrets: Vec::new(),
             receives: None,
+            log: None,
+            unset: UNSET.iter().map(OsString::from).collect(),
         }
     }
 
@@ -163,6 +170,20 @@ impl Invocation {
         self
     }
 
+    /// Without this variable in its environment.
+    #[must_use]
+    pub fn without(mut self, variable: &str) -> Self {
+        self.unset.push(variable.into());
+        self
+    }
+
+    /// With standard error in this file, for [`Invocation::start`]: a pipe that nobody reads would stop a program that says much.
+    #[must_use]
+    pub fn log(mut self, file: &Path) -> Self {
+        self.log = Some(file.to_owned());
+        self
+    }
+
     /// The command as a person would type it.
     pub fn as_typed(&self) -> String {
         let mut line = self.program.name().to_owned();
@@ -212,29 +233,58 @@ impl Invocation {
         }
     }
 
+    /// Runs it to its end with both outputs in one pipe, as a person sees them on a terminal.
+    ///
+    /// # Panics
+    /// When the system cannot start processes or make pipes.
+    pub fn run_together(self) -> (ExitStatus, String) {
+        let stdin = self.stdin.clone().unwrap_or_default();
+        let (mut command, keep, _received) = self.command();
+        let (mut reader, writer) = std::io::pipe().expect("the system has pipes");
+        let other = writer.try_clone().expect("the system has pipes");
+        command.stdin(Stdio::piped()).stdout(writer).stderr(other);
+        let mut child = command.spawn().expect("the program starts");
+        drop((command, keep));
+        if let Some(mut pipe) = child.stdin.take() {
+            // A program that refuses early may not read it all.
+            let _ = pipe.write_all(&stdin);
+        }
+        let mut said = Vec::new();
+        reader.read_to_end(&mut said).expect("the pipe is open");
+        let status = child.wait().expect("the program was started");
+        (status, String::from_utf8_lossy(&said).into_owned())
+    }
+
     /// Starts it and leaves it running.
     ///
     /// # Panics
-    /// When the system cannot start processes.
+    /// When the system cannot start processes, or make the file of its log.
     pub fn start(self) -> Running {
+        let log = self.log.as_ref().map(|path| {
+            let file = File::options().create(true).append(true).open(path);
+            Stdio::from(file.expect("there is room for a log"))
+        });
         let (mut command, keep, _) = self.command();
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stderr(log.unwrap_or_else(Stdio::piped))
             .spawn();
         drop(keep);
         Running(child.expect("the program starts"))
     }
 
     /// The command, the descriptors to keep until it is started, and the one to read from.
-    fn command(self) -> (Command, Vec<OwnedFd>, Option<OwnedFd>) {
+    pub(crate) fn command(self) -> (Command, Vec<OwnedFd>, Option<OwnedFd>) {
         let mut command = Command::new(&self.executable);
         command
             .arg0(self.program.name())
             .args(&self.typed)
             .args(&self.hidden);
-        command.env_remove("VALISE_HOME").env("TERM", "dumb");
+        for name in &self.unset {
+            command.env_remove(name);
+        }
+        command.env("TERM", "dumb");
         if let Some(home) = &self.home {
             command.env("VALISE_HOME", home);
         }

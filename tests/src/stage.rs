@@ -59,6 +59,25 @@ impl Stage {
         self.path().join(whose)
     }
 
+    /// The executable under the name of a program, for those who start it by another program.
+    ///
+    /// # Panics
+    /// When there is no room for it.
+    pub fn named(&self, program: Program) -> PathBuf {
+        let directory = self.path().join("bin");
+        std::fs::create_dir_all(&directory).expect("there is room for temporary files");
+        let path = directory.join(program.name());
+        if !path.exists() {
+            std::os::unix::fs::symlink(&self.executable, &path).expect("there is room for a link");
+        }
+        path
+    }
+
+    /// The relay's port.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Writes a file.
     ///
     /// # Panics

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use valise_client::dial::{Connection, DialError, fresh_key};
 use valise_client::link::LinkFault;
-use valise_client::session::{CardFault, DepositFault, Errand, Poll, Result3, cover, run};
+use valise_client::session::{CardFault, DepositFault, Errand, Poll, Result3, Seal, cover, run};
 use valise_protocol::card::{Card, CardError};
 use valise_protocol::contact::RelayContact;
 use valise_protocol::envelope::{OpenError, open, seal};
@@ -16,7 +16,7 @@ use valise_protocol::link::Welcome;
 use valise_protocol::message::Message;
 use valise_protocol::prekey::PrekeySecret;
 use valise_protocol::time::Timestamp;
-use valise_protocol::wire::{Answer, Item, Refusal, Request, Stored, Target};
+use valise_protocol::wire::{Answer, Item, Refusal, Request, RequestKind, Stored, Target};
 use valise_tests::cast::{Defender, LiveRelay, Mechanism, START, deposit, no_withdrawal, rng};
 use valise_tests::liar::{Liar, Manners, Reaction};
 
@@ -92,14 +92,28 @@ async fn an_answer_to_another_question_is_not_believed() {
     let card = mechanism.card().encode();
     let liar = Liar::reacting(move |request| match request {
         Request::Card { .. } => Reaction::Answer(polite(request, &card)),
-        _ => Reaction::Nonsense(
-            Answer::Published.encode(valise_protocol::wire::RequestKind::Publish),
-        ),
+        _ => Reaction::Nonsense(Answer::Published.encode(RequestKind::Publish)),
     });
     let result = send_through(&liar, mechanism.address, START).await;
     assert!(matches!(
         result.deposit,
         Err(DepositFault::Link(LinkFault::Nonsense))
+    ));
+}
+
+#[tokio::test]
+async fn a_refusal_of_a_malformed_request_is_understood_in_one_frame() {
+    let mechanism = mechanism(1).await;
+    let card = mechanism.card().encode();
+    let one_frame = Answer::Refused(Refusal::Malformed).encode(RequestKind::Deposit);
+    let liar = Liar::reacting(move |request| match request {
+        Request::Card { .. } => Reaction::Answer(polite(request, &card)),
+        _ => Reaction::Nonsense(one_frame.clone()),
+    });
+    let result = send_through(&liar, mechanism.address, START).await;
+    assert!(matches!(
+        result.poll,
+        Err(LinkFault::Refused(Refusal::Malformed))
     ));
 }
 
@@ -323,6 +337,80 @@ async fn cover_cannot_be_linked_to_a_defender_by_its_recipient() {
     assert!(
         covers.iter().all(|o| o.message.len() < 8),
         "it holds no reply keys"
+    );
+}
+
+/// The requests of one session, by kind and length, as its relay sees them.
+async fn shape_of(
+    mechanism: &Mechanism,
+    sends: bool,
+    card: Option<Vec<u8>>,
+    full: bool,
+) -> Vec<String> {
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let record = seen.clone();
+    let liar = Liar::reacting(move |request| {
+        record
+            .lock()
+            .unwrap()
+            .push(format!("{:?} {}", request.kind(), request.encode().len()));
+        Reaction::Answer(match (request, &card) {
+            (Request::Card { .. }, None) => Answer::Refused(Refusal::NoCard),
+            (Request::Poll { .. }, _) if full => Answer::Item(Item {
+                waiting: 1,
+                cursor: 1,
+                envelope: Some(Box::new([1; ENVELOPE])),
+            }),
+            (_, card) => polite(request, card.as_deref().unwrap_or_default()),
+        })
+    });
+    let address = mechanism.address;
+    let defender = Defender::new(address);
+    let contact = liar.contact();
+    let seal: &Seal<'_> = &|readers, epoch| Ok(defender.seal("a case", readers, epoch, &contact));
+    let key = defender.keys.mailbox_key(&contact.id());
+    let poll = if sends {
+        Poll::Nothing
+    } else {
+        Poll::Return {
+            key,
+            removals: vec![],
+            cursor: 0,
+        }
+    };
+    let errand = Errand {
+        address,
+        known: None,
+        despite_staleness: false,
+        deposit: sends.then_some(seal),
+        poll,
+    };
+    let _ = run(&contact, errand, START).await.unwrap();
+    let mut seen = seen.lock().unwrap().clone();
+    seen.sort();
+    seen
+}
+
+#[tokio::test]
+async fn sending_looking_in_and_being_refused_make_the_same_three_requests() {
+    let mechanism = mechanism(2).await;
+    let card = Some(mechanism.card().encode());
+    let sent = shape_of(&mechanism, true, card.clone(), false).await;
+    assert_eq!(sent.len(), 3);
+    assert_eq!(
+        shape_of(&mechanism, false, card.clone(), false).await,
+        sent,
+        "an empty mailbox"
+    );
+    assert_eq!(
+        shape_of(&mechanism, false, card, true).await,
+        sent,
+        "a mailbox with a reply"
+    );
+    assert_eq!(
+        shape_of(&mechanism, true, None, false).await,
+        sent,
+        "no card to seal to"
     );
 }
 

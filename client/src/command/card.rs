@@ -9,7 +9,7 @@ use valise_protocol::words::comparison_words;
 use crate::addressee::read_card;
 use crate::escape;
 use crate::failure::Outcome;
-use crate::ui::say;
+use crate::ui::{quote, say, say_wrapped};
 
 /// Looks at cards.
 #[derive(Debug, clap::Subcommand)]
@@ -33,18 +33,18 @@ pub fn run(command: CardCommand, now: Timestamp) -> Outcome<()> {
 
 /// Prints a card.
 pub fn show(card: &VerifiedCard, now: Timestamp) {
-    say(&format!("This card calls itself {}.", name(card)));
-    say("Nobody vouches for it. Compare the words with the mechanism's own website:");
+    say_wrapped(&format!("This card calls itself {}.", name(card)));
+    say_wrapped("Nobody vouches for it. Compare the words with the mechanism's own website:");
     say(&format!(
         "  {}",
         comparison_words(card.address().as_bytes())
     ));
     say(&format!("Address: {}", card.address()));
     let (fresh, devices) = card.freshness(now);
-    say(&format!(
+    say_wrapped(&format!(
         "Devices that can read a submission today: {fresh} of {devices}."
     ));
-    say(&format!(
+    say_wrapped(&format!(
         "It holds until {} (roster {}, issued {}).",
         card.not_after(),
         card.epoch(),
@@ -52,23 +52,23 @@ pub fn show(card: &VerifiedCard, now: Timestamp) {
     ));
     for relay in card.relay_descriptors() {
         let (shortest, longest) = relay.retention_days();
-        say(&format!(
-            "Relay: {}:{}, run by {} ({}); keeps unread mail {shortest} to {longest} days.",
+        say_wrapped(&format!(
+            "Relay: {}:{}, run by {}, under the law of {}; keeps unread mail {shortest} to {longest} days.",
             escape::line(relay.host()),
             relay.port(),
-            or_unsaid(relay.operator()),
-            or_unsaid(relay.jurisdiction()),
+            or_unsaid(relay.operator(), "nobody named"),
+            or_unsaid(relay.jurisdiction(), "no place named"),
         ));
     }
     let profile = card.profile();
     if !profile.languages.is_empty() {
-        say(&format!(
+        say_wrapped(&format!(
             "Languages it reads: {}.",
             escape::line(&profile.languages.join(", "))
         ));
     }
     if !profile.required.is_empty() {
-        say(&format!(
+        say_wrapped(&format!(
             "It asks for: {}.",
             escape::line(&profile.required.join(", "))
         ));
@@ -78,12 +78,12 @@ pub fn show(card: &VerifiedCard, now: Timestamp) {
     } else {
         "does not accept"
     };
-    say(&format!(
+    say_wrapped(&format!(
         "It {pseudonym} submissions whose source gives no name."
     ));
     if let Some(retention) = &profile.retention {
         say("It says of how long it keeps submissions:");
-        say(&escape::quote(retention));
+        quote(retention);
     }
 }
 
@@ -97,9 +97,9 @@ pub fn name(card: &VerifiedCard) -> String {
     shown.join(" / ")
 }
 
-fn or_unsaid(text: &str) -> String {
+fn or_unsaid(text: &str, unsaid: &str) -> String {
     if text.is_empty() {
-        "nobody named".to_owned()
+        unsaid.to_owned()
     } else {
         escape::line(text)
     }

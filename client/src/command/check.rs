@@ -13,7 +13,7 @@ use crate::command::card::name;
 use crate::failure::{Failure, Outcome};
 use crate::phrase;
 use crate::session::{self, Errand, Poll, Result3};
-use crate::ui::{Terminal, note, quote, say};
+use crate::ui::{Terminal, note, quote, say, say_wrapped};
 
 /// Ask whether the mechanism has answered.
 #[derive(Debug, clap::Args)]
@@ -182,17 +182,17 @@ fn print(answered: &Answered, card: Option<&VerifiedCard>) {
     let who = card.map_or_else(|| "the mechanism".to_owned(), name);
     let reply = &answered.reply;
     if answered.acknowledges {
-        say(&format!(
+        say_wrapped(&format!(
             "{}: {who} has read submission {}.",
             reply.written, reply.regards
         ));
     } else {
-        say(&format!(
+        say_wrapped(&format!(
             "{}: {who} answers submission {}:",
             reply.written, reply.regards
         ));
     }
-    say(&match answered.signer {
+    say_wrapped(&match answered.signer {
         Signer::Current => "  Verified: from a device on its current roster.".to_owned(),
         Signer::Removed(issued) => {
             format!(
@@ -202,7 +202,7 @@ fn print(answered: &Answered, card: Option<&VerifiedCard>) {
         Signer::Unknown => "  Not verified: the current roster could not be fetched.".to_owned(),
     });
     if let Some(text) = &reply.text {
-        quote(text);
+        quote(text.trim_end());
     }
     say("");
 }

@@ -23,10 +23,11 @@ use crate::command::card::name;
 use crate::escape;
 use crate::failure::{Failure, Outcome};
 use crate::handling;
+use crate::home;
 use crate::phrase;
 use crate::random;
 use crate::session::{self, CardFault, Errand, Poll, Result3, Sealed};
-use crate::ui::{Terminal, note, say, stdin_is_terminal};
+use crate::ui::{Terminal, note, say, say_wrapped, stdin_is_terminal};
 
 /// Send a submission to a mechanism.
 #[derive(Debug, clap::Args)]
@@ -148,15 +149,12 @@ fn case(send: &Send) -> Outcome<(Handling, Zeroizing<String>)> {
 
 fn read_text(file: &std::path::Path) -> Outcome<Zeroizing<String>> {
     let shown = escape::line(&file.display().to_string());
-    let broken =
-        |error: &dyn std::fmt::Display| Failure::new(format!("could not read {shown}: {error}"));
-    let length = std::fs::metadata(file)
-        .map_err(|error| broken(&error))?
-        .len();
+    let broken = |error| home::disk(&format!("could not read {shown}"), &error);
+    let length = std::fs::metadata(file).map_err(broken)?.len();
     if length > TEXT as u64 {
         return Err(too_long(length));
     }
-    let bytes = std::fs::read(file).map_err(|error| broken(&error))?;
+    let bytes = std::fs::read(file).map_err(broken)?;
     utf8(bytes)
 }
 
@@ -165,7 +163,7 @@ fn from_stdin() -> Outcome<Zeroizing<String>> {
     std::io::stdin()
         .take(TEXT as u64 + 1)
         .read_to_end(&mut bytes)
-        .map_err(|error| Failure::new(format!("could not read standard input: {error}")))?;
+        .map_err(|error| home::disk("could not read standard input", &error))?;
     utf8(bytes)
 }
 
@@ -284,24 +282,25 @@ fn report(draft: &Draft<'_>, card: &VerifiedCard, stored: Stored, now: Timestamp
         .next()
         .map_or((23, 37), |relay| relay.retention_days());
     let id = draft.id();
-    say(&match stored {
+    say_wrapped(&match stored {
         Stored::New => format!("Stored at the relay: submission {id}."),
         Stored::Already => {
             format!("Stored at the relay already: submission {id}. It was not stored twice.")
         }
         Stored::Replaced => {
             format!(
-                "Stored at the relay: submission {id}. It took the place of your earlier copy,\nwhich not every device had collected yet."
+                "Stored at the relay: submission {id}. It took the place of your earlier copy, which not \
+                 every device had collected yet."
             )
         }
     });
-    say(&format!(
+    say_wrapped(&format!(
         "{fresh} of {devices} devices of {} will be able to read it.",
         name(card)
     ));
-    say("Nobody has read it yet. When somebody does and says so, `valise check` shows it.");
-    say(&format!(
-        "Unread mail is deleted by the relay {shortest} to {longest} days after it arrived: if there is no\n\
+    say_wrapped("Nobody has read it yet. When somebody does and says so, `valise check` shows it.");
+    say_wrapped(&format!(
+        "Unread mail is deleted by the relay {shortest} to {longest} days after it arrived: if there is no \
          acknowledgement by {}, it has expired, and you should send it again.",
         now.plus(longest * valise_protocol::limits::DAY)
     ));

@@ -2,8 +2,10 @@
 
 pub mod thread;
 pub mod outbox;
+pub mod take;
 pub mod pull;
 pub mod show;
+pub mod draft;
 pub mod reply;
 
 use std::path::PathBuf;

@@ -82,9 +82,14 @@ async fn send(vault: &Vault, outgoing: &Outgoing) -> Outcome<()> {
         envelope,
     };
     let connection = Connection::dial(&relay, now()).await?;
-    let mut link = connection.link(&fresh_key()).await?;
-    let answer = link.request(&request).await;
-    link.finish();
+    let answer = match connection.link(&fresh_key()).await {
+        Ok(mut link) => {
+            let answer = link.request(&request).await;
+            link.finish();
+            answer
+        }
+        Err(fault) => Err(fault),
+    };
     connection.close().await;
     match answer? {
         Answer::Stored(_) => {}

@@ -7,13 +7,10 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use valise_protocol::contact::RelayContact;
-use valise_protocol::envelope::{Opened, open};
-use valise_protocol::id::EnvelopeDigest;
+use valise_protocol::id::{EnvelopeDigest, MailboxId};
 use valise_protocol::limits::WAIT_SECONDS;
-use valise_protocol::message::{Mailbox, Message};
-use valise_protocol::prekey::PrekeySecret;
 use valise_protocol::time::Timestamp;
-use valise_protocol::wire::{Answer, Request, Target};
+use valise_protocol::wire::{Answer, Item, Request, Target};
 
 use crate::command::now;
 use crate::failure::{Failure, Outcome};
@@ -23,26 +20,11 @@ use crate::mechanism::prekeys::{self, Collected};
 use crate::mechanism::{card, device};
 use crate::ui;
 use crate::vault::Vault;
-use crate::vault::item::Item;
-use crate::vault::state::{Entry, Role, State};
+use crate::vault::state::State;
 
 use super::outbox::deliver;
+use super::take::{Found, take};
 use super::thread::Threads;
-
-/// What an envelope turned out to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Found {
-    /// A submission that is new here.
-    Submission,
-    /// What a colleague answered.
-    Answer,
-    /// Cover, or something seen before: nothing to tell.
-    Nothing,
-    /// Not for this device, altered, or not valid.
-    Unopenable,
-    /// By a device that is not on the roster known here. The roster may be the older of the two.
-    Stranger,
-}
 
 /// How many of each were found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -204,20 +186,7 @@ async fn poll(
     let mailbox = vault.state()?.address.inbox();
     let (mut cursor, mut removals) = (0, Vec::new());
     loop {
-        let wait_seconds = match stay {
-            Stay::UntilEmpty => 0,
-            Stay::Watching { seconds, .. } => seconds,
-        };
-        let request = Request::Poll {
-            target: Target::Inbox,
-            mailbox,
-            cursor,
-            removals: std::mem::take(&mut removals),
-            wait_seconds,
-        };
-        let Answer::Item(item) = link.request(&request).await? else {
-            return Err(LinkFault::Nonsense.into());
-        };
+        let item = ask(link, stay, mailbox, cursor, std::mem::take(&mut removals)).await?;
         match item.envelope {
             Some(envelope) if item.cursor > cursor => {
                 cursor = item.cursor;
@@ -241,90 +210,35 @@ async fn poll(
     }
 }
 
+async fn ask(
+    link: &mut OpenLink,
+    stay: Stay,
+    mailbox: MailboxId,
+    cursor: u64,
+    removals: Vec<EnvelopeDigest>,
+) -> Outcome<Item> {
+    let wait_seconds = match stay {
+        Stay::UntilEmpty => 0,
+        Stay::Watching { seconds, .. } => seconds,
+    };
+    let request = Request::Poll {
+        target: Target::Inbox,
+        mailbox,
+        cursor,
+        removals,
+        wait_seconds,
+    };
+    match link.request(&request).await? {
+        Answer::Item(item) => Ok(item),
+        _ => Err(LinkFault::Nonsense.into()),
+    }
+}
+
 /// Whether a watch should exchange cards again.
 fn is_time(vault: &Vault, began: Timestamp) -> Outcome<bool> {
     let (now, state) = (now(), vault.state()?);
     let epoch = card::held(&state, now)?.map_or(0, |held| held.card.epoch());
     Ok(now.since(began) >= REFRESH || prekeys::is_due(&state, epoch, now))
-}
-
-/// Opens an envelope and keeps what it says. When this returns, it is on the disk.
-///
-/// # Errors
-/// A failure of the vault only.
-pub fn take(vault: &Vault, envelope: &[u8], now: Timestamp) -> Outcome<Found> {
-    let state = vault.state()?;
-    let prekeys: Vec<PrekeySecret> = state.prekeys.iter().map(|own| own.secret()).collect();
-    let references: Vec<&PrekeySecret> = prekeys.iter().collect();
-    let Ok(opened) = open(envelope, &state.address, &references) else {
-        return Ok(Found::Unopenable);
-    };
-    let Ok(message) = Message::decode(&opened.message) else {
-        return Ok(Found::Unopenable);
-    };
-    if message.check_found_in(Mailbox::Inbox).is_err() {
-        return Ok(Found::Unopenable);
-    }
-    let prekey = prekeys[opened.prekey].hash();
-    match message {
-        Message::Submission(submission) => {
-            let entry = |name| {
-                let (id, sender) = (submission.id, opened.writer);
-                Entry::new(name, Role::Submission, id, sender, now)
-            };
-            let known = |state: &State| state.knows_message(&opened.writer, &submission.id);
-            keep(vault, &opened, prekey, known, |state, name| {
-                state.remember(&opened.writer, &submission.id);
-                state.items.push(entry(name));
-                Found::Submission
-            })
-        }
-        Message::Copy(copy) => {
-            let held = card::needed(&state, now)?;
-            if !held.card.roster().has_identity(&opened.writer) {
-                return Ok(Found::Stranger);
-            }
-            // An answer to something that was deleted here stays away with it.
-            let known = |state: &State| {
-                let deleted = state.knows_message(&copy.send, &copy.regards)
-                    && !state
-                        .items
-                        .iter()
-                        .any(|entry| entry.submission == copy.regards && entry.sender == copy.send);
-                deleted || state.knows_message(&opened.writer, &copy.id)
-            };
-            let role = match copy.text {
-                Some(_) => Role::Reply,
-                None => Role::Acknowledgement,
-            };
-            keep(vault, &opened, prekey, known, |state, name| {
-                state.remember(&opened.writer, &copy.id);
-                let entry = Entry::new(name, role, copy.regards, copy.send, now);
-                state.items.push(entry);
-                Found::Answer
-            })
-        }
-        _ => Ok(Found::Nothing),
-    }
-}
-
-/// Keeps an opened message, unless it was seen before (spec §4.5).
-fn keep(
-    vault: &Vault,
-    opened: &Opened,
-    prekey: &[u8; 32],
-    known: impl Fn(&State) -> bool,
-    enter: impl FnOnce(&mut State, crate::vault::item::ItemName) -> Found,
-) -> Outcome<Found> {
-    vault.change(|change| {
-        if change.state.knows_digest(&opened.digest) || known(&change.state) {
-            return Ok(Found::Nothing);
-        }
-        let item = Item::new(opened.writer, &opened.message);
-        let name = change.add(&item.encode())?;
-        change.state.remember_digest(&opened.digest, prekey);
-        Ok(enter(&mut change.state, name))
-    })
 }
 
 /// Deletes the private halves that are of no more use. With a roster that has run out, or a wrong clock, none.

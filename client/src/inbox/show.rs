@@ -33,7 +33,7 @@ pub fn list(vault: &Vault) -> Outcome<()> {
             damaged += 1;
             lines
         }) {
-            ui::say(&line);
+            ui::say_wrapped(&line);
         }
     }
     if threads.iter().next().is_none() {
@@ -123,7 +123,7 @@ pub fn show(vault: &Vault, which: &str, now: Timestamp) -> Outcome<()> {
                     .hint("restore a backup, or read it on another device")
             })?;
             let id = threads.id(thread);
-            ui::say(&format!(
+            ui::say_wrapped(&format!(
                 "Submission {id} from {name}, pulled {}",
                 entry.pulled
             ));
@@ -150,7 +150,7 @@ pub fn show(vault: &Vault, which: &str, now: Timestamp) -> Outcome<()> {
 
 fn show_content(content: &Content) {
     for line in handling::describe(&content.handling) {
-        ui::say(&ui::wrap(&line, "  "));
+        ui::say_wrapped(&line);
     }
     match content.others.as_slice() {
         [] => ui::say("Sent to no other mechanism, as far as the sender says."),
@@ -191,7 +191,7 @@ impl Answers<'_> {
             .any(|outgoing| outgoing.submission == copy.regards && !outgoing.to_inbox);
         let own = writer == self.state.device.keys().identity.public();
         let still = if waits && own { " (not sent yet)" } else { "" };
-        ui::say(&format!("{what} by {who} on {}{still}", copy.written));
+        ui::say_wrapped(&format!("{what} by {who} on {}{still}", copy.written));
         if let Some(text) = &copy.text {
             ui::quote(text.trim_end());
         }

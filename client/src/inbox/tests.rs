@@ -11,7 +11,8 @@ use valise_protocol::message::{
 };
 use valise_protocol::prekey::{Prekey, PrekeySecret};
 
-use super::pull::{Found, take};
+use super::draft::put;
+use super::take::{Found, take};
 use super::*;
 use crate::command::now;
 use crate::home::Home;
@@ -236,7 +237,7 @@ fn what_was_deleted_does_not_come_back_and_its_files_are_gone() {
     scene.take(&scene.send, &submission);
     let state = scene.vault.state().unwrap();
     let threads = Threads::of(&state);
-    reply::put(
+    put(
         &scene.vault,
         &state,
         threads.find("0101").unwrap(),
@@ -260,7 +261,7 @@ fn a_reply_proves_its_device_and_colleagues_get_their_copy() {
     let state = scene.vault.state().unwrap();
     let threads = Threads::of(&state);
     let thread = threads.find("01010101").unwrap();
-    reply::put(
+    put(
         &scene.vault,
         &state,
         thread,
@@ -315,7 +316,7 @@ fn staff_connect_to_no_relay_of_a_senders_choice() {
     let state = scene.vault.state().unwrap();
     let threads = Threads::of(&state);
     let thread = threads.find("0101").unwrap();
-    let failure = reply::put(&scene.vault, &state, thread, None, now()).unwrap_err();
+    let failure = put(&scene.vault, &state, thread, None, now()).unwrap_err();
     assert!(
         failure.what().contains("not on a relay of this mechanism"),
         "{failure}"

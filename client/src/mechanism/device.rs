@@ -154,9 +154,9 @@ async fn add(
 
 fn read_request(file: &Path) -> Outcome<DeviceRequest> {
     let shown = escape::line(&file.display().to_string());
-    let text = std::fs::read_to_string(file)
+    let bytes = std::fs::read(file)
         .map_err(|error| home::disk(&format!("could not read {shown}"), &error))?;
-    text.parse().map_err(|error| {
+    String::from_utf8_lossy(&bytes).parse().map_err(|error| {
         Failure::new(format!("{shown} is no request: {error}")).hint(
             "make it on the new machine: valise mechanism device request --to CONTACT -o FILE",
         )

@@ -59,6 +59,26 @@ fn tell_directness(state: &State, relay: &RelayContact) {
 pub async fn exchange(vault: &Vault, relay: &RelayContact, now: Timestamp) -> Outcome<Exchange> {
     tell_directness(&vault.state()?, relay);
     let connection = Connection::dial(relay, now).await?;
+    match over(&connection, vault, now).await {
+        Ok((link, published)) => Ok(Exchange {
+            connection,
+            link,
+            published,
+        }),
+        Err(failure) => {
+            // A connection that just goes away is held by the relay until it has been idle for too long.
+            connection.close().await;
+            Err(failure)
+        }
+    }
+}
+
+/// The exchange over a connection: the link for more, and whether the relay took what it lacked.
+async fn over(
+    connection: &Connection,
+    vault: &Vault,
+    now: Timestamp,
+) -> Outcome<(OpenLink, Outcome<()>)> {
     let keys = vault.state()?.device.keys();
     let mut link = connection.link(&keys.link).await?;
     let theirs = newest_card(&mut link, vault, now).await?;
@@ -73,11 +93,7 @@ pub async fn exchange(vault: &Vault, relay: &RelayContact, now: Timestamp) -> Ou
             mark_published(vault)?;
         }
     }
-    Ok(Exchange {
-        connection,
-        link,
-        published,
-    })
+    Ok((link, published))
 }
 
 /// Makes a new prekey if this device is on a roster that holds, and one is due.

@@ -1,7 +1,7 @@
 //! The root key in a file of its own, under a passphrase of its own: it signs rosters and nothing else, and may stay offline.
 
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -35,10 +35,15 @@ pub fn write(
         file.sync_all()
     };
     write().map_err(|error| {
-        home::disk(
+        let failure = home::disk(
             &format!("could not write the root key to {}", shown(path)),
             &error,
-        )
+        );
+        match error.kind() {
+            ErrorKind::AlreadyExists => failure
+                .hint("no root key is overwritten: choose another place with --root FILE, or remove this one if its mechanism was never made"),
+            _ => failure,
+        }
     })
 }
 

@@ -144,6 +144,21 @@ fn a_relay_cannot_bring_back_an_older_card_or_another_of_the_same_number() {
 }
 
 #[test]
+fn a_clock_set_back_does_not_bring_an_older_card_back() {
+    let mut scene = Scene::new(2);
+    let old = scene.card(1, BEGAN).card().clone();
+    let later = BEGAN.plus(DAY);
+    let new = scene.card(2, later).card().clone();
+    card::adopt(&mut scene.state, new, later).unwrap();
+    assert!(
+        card::held(&scene.state, BEGAN).is_err(),
+        "the card held is of the future"
+    );
+    let rolled_back = CardError::RolledBack { known: 2, found: 1 };
+    assert_eq!(card::adopt(&mut scene.state, old, BEGAN), Err(rolled_back));
+}
+
+#[test]
 fn the_card_to_publish_carries_this_devices_newest_prekey() {
     let mut scene = Scene::new(2);
     let later = BEGAN.plus(7 * DAY);

@@ -21,9 +21,10 @@ use crate::escape;
 use crate::failure::{Failure, Outcome};
 use crate::home::{self, Home};
 
+use super::fault::{already_there, not_written, wrong};
 use super::item::ItemName;
 use super::wrap::{self, Kind};
-use super::{KEY, STATE, Vault, not_written, refuse_existing, wrong};
+use super::{KEY, STATE, Vault};
 
 /// The first bytes of a backup.
 const MAGIC: &[u8; 16] = b"valise backup 1\0";
@@ -119,7 +120,9 @@ impl Backup {
             wrap::unwrap(Kind::Vault, passphrase, &wrapped.1).map_err(|error| wrong(&error))?;
         home.make()?;
         let _lock = home.lock()?;
-        refuse_existing(home)?;
+        if Vault::is_in(home) {
+            return Err(already_there(home));
+        }
         let vault = Vault {
             home: home.clone(),
             disk: Vault::disk_of(home),

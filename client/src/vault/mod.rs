@@ -5,6 +5,7 @@
 //! Nothing here can notice that the whole directory was replaced by an older copy of itself.
 
 mod disk;
+mod fault;
 mod secret;
 pub mod wrap;
 pub mod item;
@@ -20,14 +21,15 @@ use valise_protocol::{aead, cbor};
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Outcome};
-use crate::home::{self, Home};
+use crate::home::Home;
 use crate::random;
 use crate::ui;
 
 use self::disk::Disk;
+use self::fault::{already_there, damaged, no_vault, not_written, wrong};
 use self::item::{Damaged, Item, ItemName};
 use self::state::State;
-use self::wrap::{Kind, UnwrapError};
+use self::wrap::Kind;
 
 /// The wrapped key.
 const KEY: &str = "key";
@@ -83,7 +85,9 @@ impl Vault {
     ) -> Outcome<Self> {
         home.make()?;
         let _lock = home.lock()?;
-        refuse_existing(home)?;
+        if Self::is_in(home) {
+            return Err(already_there(home));
+        }
         let mut key = Zeroizing::new([0; 32]);
         rng.fill_bytes(key.as_mut_slice());
         let wrapped = wrap::wrap(Kind::Vault, passphrase, &key, rng);
@@ -294,17 +298,6 @@ impl Change<'_> {
     }
 }
 
-/// Refuses a home that has a vault.
-fn refuse_existing(home: &Home) -> Outcome<()> {
-    if Vault::is_in(home) {
-        return Err(
-            Failure::new(format!("there is a vault in {} already", home.shown()))
-                .hint("one home is one device of one mechanism; choose another with --home DIR"),
-        );
-    }
-    Ok(())
-}
-
 fn copy_of(name: &str) -> String {
     format!("{name}.copy")
 }
@@ -321,35 +314,6 @@ fn read_key(disk: &Disk) -> Outcome<Piece<Vec<u8>>> {
     good(&copy_of(KEY))
         .map(Piece::Second)
         .ok_or_else(|| damaged("key"))
-}
-
-fn wrong(error: &UnwrapError) -> Failure {
-    match error {
-        UnwrapError::WrongPassphrase => {
-            Failure::new("the passphrase is wrong").hint("nothing was changed; try again")
-        }
-        _ => damaged("key"),
-    }
-}
-
-fn damaged(part: &str) -> Failure {
-    Failure::new(format!("both copies of the vault's {part} are damaged"))
-        .hint(
-            "restore the newest backup into a new directory: valise vault restore FILE --home DIR",
-        )
-        .hint(
-            "without a backup, enrol this machine as a new device: valise mechanism device request",
-        )
-}
-
-fn no_vault(home: &Home) -> Failure {
-    Failure::new(format!("there is no vault in {}", home.shown()))
-        .hint("name its directory with --home DIR")
-        .hint("or make one: valise mechanism init, or valise mechanism device request on a further machine")
-}
-
-fn not_written(error: &std::io::Error) -> Failure {
-    home::disk("could not write to the vault", error)
 }
 
 /// Nothing secret.

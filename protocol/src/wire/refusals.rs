@@ -207,6 +207,51 @@ fn the_first_frame_tells_an_unknown_kind() {
 }
 
 #[test]
+fn the_first_frame_tells_a_header_that_is_not_of_its_kind() {
+    let headers = [
+        map(&[&[0, 1], &[1, 0]]),
+        deposit_header(3, &[0x40]),
+        deposit_header(0, &[0]),
+        poll_header(2, &[0], &[0x80], &[0]),
+        poll_header(1, &[0], &[0x80], &[0x18, 101]),
+        map(&[&[0, 4], &[1, 0x19, 0x80, 0x01]]),
+        map(&[&[0, 4], &[1, 1], &entry(2, &string(2, 32))]),
+    ];
+    for header in headers {
+        let plain = framed(&header, &[], 1);
+        let first = plain.first_chunk::<FRAME_PLAIN>().unwrap();
+        assert_eq!(RequestKind::of_first_frame(first), Err(Malformed));
+    }
+    for (kind, header, _) in requests() {
+        let plain = framed(&header, &[9; 100], 1);
+        let first = plain.first_chunk::<FRAME_PLAIN>().unwrap();
+        assert_eq!(RequestKind::of_first_frame(first), Ok(kind));
+    }
+}
+
+#[test]
+fn one_frame_is_enough_to_refuse_a_malformed_request_and_nothing_else() {
+    let malformed = Answer::Refused(Refusal::Malformed);
+    for (asked, _, _) in requests() {
+        for refusal in Refusal::ALL {
+            let answer = Answer::Refused(refusal);
+            let plain = answer.encode(asked);
+            assert_eq!(Answer::decode(asked, &plain).as_ref(), Ok(&answer));
+            let first = plain.first_chunk::<FRAME_PLAIN>().unwrap();
+            assert_eq!(Answer::ends_after(first), answer == malformed);
+            let one_is_all = answer == malformed || asked.frames_down() == 1;
+            assert_eq!(Answer::decode(asked, first).is_ok(), one_is_all);
+        }
+    }
+    let mut padding = malformed.encode(RequestKind::Publish);
+    *padding.last_mut().unwrap() = 1;
+    assert!(!Answer::ends_after(padding.first_chunk().unwrap()));
+    assert_eq!(Answer::decode(RequestKind::Poll, &padding), Err(Malformed));
+    let two = malformed.encode(RequestKind::Card);
+    assert_eq!(Answer::decode(RequestKind::Poll, &two), Err(Malformed));
+}
+
+#[test]
 fn a_deposit_goes_to_one_of_three_targets() {
     let refused = |header: &[u8]| is_refused(RequestKind::Deposit, header, &[7; ENVELOPE]);
     for target in 0..=2 {

@@ -7,13 +7,13 @@ from cryptography.hazmat.primitives import serialization
 
 from .base import (A, B, BOOL, DAY, HOUR, LANGUAGE, LENIENT, M, MAP, Reject, T, U, decode, ed25519_pub, ed25519_sign,
                    ed25519_verify, encode, kem_check, require, sha256, x25519, x25519_pub)
-from .names import address_of, relay_id_of
+from .names import address_of, check_host, relay_id_of
 
 CARD, ROSTER_SIZE, DESCRIPTOR = 32768, 20480, 2048
 ROOT = M({0: B(32)}, {1: B(64)})
 DEVICE = M({0: B(32), 1: B(32), 2: B(32)})
 PROFILE = M({0: MAP(LANGUAGE, T(1, 200), 1, 16), 1: A(LANGUAGE, 0, 32), 2: A(T(1, 64), 0, 16), 3: BOOL}, {4: T(0, 1000)})
-ROSTER = M({0: B(32), 1: U(1), 2: U(), 3: U(), 4: A(DEVICE, 1, 8), 5: A(B(0, CARD), 1, 8), 6: PROFILE})
+ROSTER = M({0: B(32), 1: U(1), 2: U(), 3: U(), 4: A(DEVICE, 1, 8), 5: A(B(0, DESCRIPTOR), 1, 8), 6: PROFILE})
 STATEMENT = M({0: B(32), 1: B(32), 2: U(), 3: U(), 4: B(32), 5: B(1184)})
 CARD_MAP = M({0: A(ROOT, 1, 4), 1: B(1, CARD), 2: B(64), 3: A(M({0: B(1, 2000), 1: B(64)}), 0, 8)})
 
@@ -48,11 +48,15 @@ def check_roster(roots, roster_bytes, signature, address):                      
     return r
 
 
+def check_life(issued, not_after):                                                                           # §5.3 rule 3, §6
+    require(not_after > issued, "bad-dates")
+    require(not_after - issued <= 90 * DAY, "too-long-lived")
+
+
 def check_dates(issued, not_after, now):                                                                     # §5.3 rule 3, §6
     require(issued <= now + HOUR, "not-yet-valid")
     require(now < not_after, "expired")
-    require(not_after > issued, "bad-dates")
-    require(not_after - issued <= 90 * DAY, "too-long-lived")
+    check_life(issued, not_after)
 
 
 def check_x25519_key(public):                                                                                # §5.2
@@ -110,7 +114,7 @@ def _readers(devices, statements, now, go_on):                                  
 
 
 def roster_relays(roster):                                                                                   # §5.1
-    """The relay ids of the descriptors on a roster; one that does not verify, its dates aside, is passed over."""
+    """The relay ids of the descriptors on a roster; one that does not verify, whether it holds now left aside, is passed over."""
     out = []
     for raw in roster[5]:
         try:
@@ -157,8 +161,9 @@ def read_device_request(raw):                                                   
 
 # ---------------------------------------------------------------- §6 the relay descriptor
 
+RETENTION = lambda v: A(U(1, 366), 2, 2)(v) and v[0] <= v[1]
 DESCRIPTOR_MAP = M({0: B(32), 1: U(1, 1), 2: B(32), 3: B(32), 6: T(1, DESCRIPTOR), 7: U(1, 65535), 8: T(0, 200), 9: T(0, 64),
-                    10: A(U(), 2, 2), 11: A(B(32), 0, 32), 12: U(), 13: U()}, {4: B(32), 5: B(32)})
+                    10: RETENTION, 11: A(B(32), 0, 32), 12: U(), 13: U()}, {4: B(32), 5: B(32)})
 
 
 def make_descriptor(identity, fields):                                                                       # §6
@@ -175,16 +180,16 @@ def _descriptor_version(raw):                                                   
 
 
 def check_descriptor(raw, relay_id, now):                                                                    # §6
-    """For the relay id that is expected, at `now`; each is left out where it is None."""
+    """For the relay id that is expected, at `now`. On a roster both are None: whether it holds now is left aside."""
     version = _descriptor_version(raw)
     require(type(version) is not int or version == 1, "unknown-version")
     require(len(raw) <= DESCRIPTOR, "too-long")
     outer = decode(raw, M({0: B(1, DESCRIPTOR), 1: B(64)}))
     inner = decode(outer[0], None if "unknown-version" in LENIENT else DESCRIPTOR_MAP)
+    check_host(inner[6])
     ed25519_verify(inner[0], outer[1], b"valise1/descriptor" + outer[0])
     require(relay_id is None or relay_id_of(inner[0]) == relay_id, "wrong-relay")
-    if now is not None:
-        check_dates(inner[12], inner[13], now)
+    check_life(inner[12], inner[13]) if now is None else check_dates(inner[12], inner[13], now)
     return inner
 
 

@@ -118,7 +118,8 @@ def check(folder):
         try:
             header, inputs, outputs = load(text)
             kind, got = run(header["op"], inputs)
-            good = kind == header["expect"] and as_text(got) == outputs
+            hidden = ops.HIDDEN.get(header["op"], set()) - outputs.keys()
+            good = kind == header["expect"] and {k: x for k, x in as_text(got).items() if k not in hidden} == outputs
         except Exception as why:
             good, header, kind = False, {"expect": "a vector"}, repr(why)
         passed, failed = passed + good, failed + (not good)

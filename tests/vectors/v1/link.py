@@ -81,9 +81,9 @@ def to_frames(header, attachment, count):                                       
 REQUEST = {1: (1, 2, M({0: U(), 1: B(32)}), lambda h: 0, {1}),
            2: (4, 1, M({0: U(), 1: U(0, 2), 2: B(32), 3: B(32), 4: B(0, 256)}), lambda h: ENVELOPE, {2}),
            3: (1, 4, M({0: U(), 1: U(0, 1), 2: B(32), 3: U(), 4: A(B(32), 0, 256), 5: U(0, 100)}), lambda h: 0, {3}),
-           4: (2, 1, M({0: U(), 1: U(1, CARD)}), lambda h: h[1], {4})}
+           4: (2, 1, M({0: U(), 1: U(0, CARD)}), lambda h: h[1], {4})}
 ANSWER = {0: (M({0: U(), 1: U(1, 10)}), lambda h: 0),                                                      # §7.4
-          1: (M({0: U(), 1: U(1, CARD)}), lambda h: h[1]),
+          1: (M({0: U(), 1: U(0, CARD)}), lambda h: h[1]),
           2: (M({0: U(), 1: U(0, 2)}), lambda h: 0),
           3: (M({0: U(), 1: COUNT, 2: U(), 3: BOOL}), lambda h: ENVELOPE if h[3] else 0),
           4: (M({0: U()}), lambda h: 0)}

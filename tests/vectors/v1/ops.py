@@ -220,4 +220,5 @@ def after_failure(op, i):
     return {"refusal": 1, "answer-frames": v.refusal_frames(many(i, "frame-%d"))} if op == "request" else {}
 
 
+HIDDEN = {"link": {"key-up", "key-down"}}     # outputs that a program may be unable to give; the frames depend on them
 OPS = {name[3:].replace("_", "-"): f for name, f in list(globals().items()) if name.startswith("op_")}

@@ -53,9 +53,10 @@ def accepted(V):
                                                        statement(DEV[3], days(60))]))
     C("accept-relay-without-majority", "A relay accepts a card without a prekey.", "ok", card(2, statements=[]), reader="relay")
     g = v.decode(descriptor())
-    C("accept-faulty-descriptors", "Of five descriptors, the good one and the one that ran out count; a wrong signature, version 2 and "
-      "what is not CBOR are passed over.", "ok", spec="§5.1", reader="relay", raw=card(1, statements=[], o={5: [
-          encode(g | {1: flip(g[1])}), descriptor({12: NOW - 200 * DAY, 13: NOW - 150 * DAY}), descriptor({1: 2, 14: 0}), b"\xff", descriptor()]}))
+    C("accept-faulty-descriptors", "Of seven descriptors, the good one and the one that ran out count; a wrong signature, version 2, 91 days, "
+      "what is not CBOR and nothing are passed over.", "ok", spec="§5.1", reader="relay", raw=card(1, statements=[], o={5: [
+          encode(g | {1: flip(g[1])}), descriptor({12: NOW - 200 * DAY, 13: NOW - 150 * DAY}), descriptor({1: 2, 14: 0}),
+          descriptor({12: NOW - DAY, 13: NOW + 90 * DAY}), b"\xff", b"", descriptor()]}))
 
 
 def refused(V):
@@ -66,6 +67,8 @@ def refused(V):
     big[6][4] += "r" * (20481 - len(roster(1, big)))
     assert len(roster(1, big)) == 20481 and len(big[6][4]) <= 1000
     C("reject-roster-of-20481-bytes", "Every field within its own limit, the roster a byte too long.", "too-long", card(1, big), spec="§5.1")
+    C("reject-descriptor-of-2049-bytes", "One of its descriptors, which need not verify, is longer than one may be.", "bad-cbor", card(1, {5: [descriptor(), bytes(2049)]}, []),
+      spec="§5.1", reader="relay")
     C("reject-epoch-zero", "Epoch 0.", "bad-cbor", card(1, {1: 0}, []), spec="§5.1", reader="relay")
     C("reject-key-twice", "Two devices with one identity key.", "repeated-key", spec="§5.1", reader="relay",
       raw=card(2, {4: [DEV[0].pub, DEV[1].pub | {1: DEV[0].pub[1]}]}, []))
@@ -149,6 +152,8 @@ def descriptors(V):
     S("reject-over-ninety-days", "not-after − issued is 90 days and a second.", "too-long-lived", descriptor({13: NOW + 89 * DAY + 1}))
     S("reject-dates-not-in-order", "issued is half an hour ahead, not-after a quarter.", "bad-dates", descriptor({12: NOW + 1800, 13: NOW + 900}))
     S("reject-version-2", "Version 2 with a key 14, soundly signed: told as an unknown version.", "unknown-version", descriptor({1: 2, 14: 0}), spec="§1 §6")
+    S("reject-host", "A host without a name between its dots.", "bad-host", descriptor({6: "mail..example.org"}), spec="§2.2 §6")
+    S("reject-retention", "The shortest retention is longer than the longest.", "bad-cbor", descriptor({10: [46, 45]}))
     S("reject-33-ingress-ids", "33 relay ids.", "bad-cbor", descriptor({11: [bytes([n]) * 32 for n in range(33)]}))
 
 

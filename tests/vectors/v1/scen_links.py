@@ -83,14 +83,16 @@ def requests(V):
     Q("accept-publish", "Kind 4, two frames.", "ok", cut({0: 4, 1: len(c)}, c, 2))
     Q("reject-unknown-kind", "Kind 5: refused in one frame.", "unknown-kind", cut({0: 5}))
     Q("reject-header-not-deterministic", "The kind in two bytes: refused in one frame.", "bad-cbor", cut(bytes.fromhex("a2001801015820") + ADDRESS))
+    Q("reject-wait-of-101", "A poll whose header asks to wait too long: refused in one frame.", "bad-cbor", cut(POLL | {5: 101}))
+    Q("reject-target-of-deposit", "A deposit to a target that there is not: refused in one frame, whatever follows.", "bad-cbor", cut(DEP | {1: 3}, ENV, 4))
     Q("reject-header-of-16623", "The header's length says 16,623.", "bad-length", {"frame-0": (v.u16(16623) + encode(CARD)).ljust(v.FRAME, b"\0")}, spec="§7.2")
     Q("reject-padding-of-card", "The byte after the header is 1: refused in the two frames of a card request.", "bad-padding", cut(CARD, b"\1"), spec="§7.2 §7.3")
     Q("reject-padding-of-poll", "The last byte of the frame is 1: refused in the four frames of a poll.", "bad-padding", cut(POLL, tail=b"\1"), spec="§7.2 §7.3")
     Q("reject-padding-of-deposit", "The last byte of a deposit's fourth frame is 1.", "bad-padding", cut(DEP, ENV, 4, b"\1"), spec="§7.2")
-    good = [CARD, DEP, DEP | {1: 2, 2: bytes(32)}, POLL, POLL | {4: [bytes(32)] * 2}, {0: 4, 1: 1}, {0: 4, 1: 32768}]
+    good = [CARD, DEP, DEP | {1: 2, 2: bytes(32)}, POLL, POLL | {4: [bytes(32)] * 2}, {0: 4, 1: 0}, {0: 4, 1: 32768}]
     bad = [{0: 1}, {0: 1, 1: ADDRESS[:31]}, CARD | {2: 0}, DEP | {1: 3}, DEP | {2: bytes(33)}, DEP | {3: bytes(31)}, DEP | {4: bytes(257)},
            {k: x for k, x in DEP.items() if k != 4}, POLL | {1: 2}, POLL | {4: [bytes(32)] * 257}, POLL | {4: [bytes(31)]}, POLL | {5: 101},
-           POLL | {3: b""}, {0: 4, 1: 1, 2: 0}, {0: False, 1: ADDRESS}, {}, []]
+           POLL | {3: b""}, {0: 4, 1: 32769}, {0: 4, 1: 1, 2: 0}, {0: False, 1: ADDRESS}, {}, []]
     table(V, "request-headers", "§7.3", "Lengths, targets, proof of work, removals, wait, keys missing or not given.", good, bad)
 
 

@@ -108,6 +108,8 @@ def messages(V):
       REPLY | {4: proof(3, {2: 1_000_000_000, 3: 1_000_086_400})}, mailbox="return", writer=DEV[2].pub[1], **ident)
     G("accept-copy-of-reply", "A copy with text.", "ok", COPY | {5: "We have it."}, **wc)
     G("accept-copy-of-acknowledgement", "A copy without text.", "ok", COPY, **wc)
+    G("accept-reply-with-senseless-dates", "The proof's roster ends before it begins, and its epoch is above both: a proof's dates are not looked at.",
+      "ok", REPLY | {4: proof(2, {1: 10, 2: 5, 3: 4})}, **w)
     G("reject-reply-in-inbox", "Kind 3 where the table does not put it.", "wrong-kind", REPLY, **wc)
     G("reject-submission-in-return-mailbox", "Kind 1 where the table does not put it.", "wrong-kind", SUB, mailbox="return")
     G("reject-unknown-kind", "Kind 5.", "unknown-kind", {0: 5})
@@ -122,6 +124,8 @@ def messages(V):
     G("reject-reply-of-32001-bytes", "One byte too many.", "bad-cbor", REPLY | {5: "a" * 32001}, **w)
     G("reject-acknowledgement-off-the-hour", "A time that is not a multiple of 3,600.", "bad-time", ACK | {3: HOUR_NOW + 60}, **w)
     G("reject-reply-keys-with-31-byte-relay-id", "The relay id is a byte too short.", "bad-cbor", submission(d, keys={3: RELAY_ID[:31]}))
+    G("reject-submission-to-itself-too", "The mechanism that finds it is among its other addressees.", "bad-addressees",
+      submission(d, content(others=[ADDRESS])))
     G("reject-reply-keys-ek-modulus", "The reply key's first coefficient is 4095.", "bad-kem-key",
       submission(d, keys={1: b"\xff\xff" + v.kem_ek(d.reply_kem)[2:]}), spec="§1 §4.5")
 

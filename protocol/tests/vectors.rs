@@ -1,0 +1,147 @@
+//! The test vectors of an independent reading of the specification (tests/vectors), run against this crate.
+//!
+//! Each says which operation it is about, what goes in, and what comes out or how it fails; tests/vectors/README.md gives the
+//! format, the operations and the kinds of failure.
+#![allow(clippy::unwrap_used)]
+
+#[path = "vectors/card.rs"]
+mod card;
+#[path = "vectors/envelope.rs"]
+mod envelope;
+#[path = "vectors/fault.rs"]
+mod fault;
+#[path = "vectors/link.rs"]
+mod link;
+#[path = "vectors/made.rs"]
+pub mod made;
+#[path = "vectors/message.rs"]
+mod message;
+#[path = "vectors/name.rs"]
+mod name;
+#[path = "vectors/phrase.rs"]
+mod phrase;
+#[path = "vectors/primitive.rs"]
+mod primitive;
+#[path = "vectors/script.rs"]
+mod script;
+#[path = "vectors/slot.rs"]
+mod slot;
+#[path = "vectors/vector.rs"]
+mod vector;
+#[path = "vectors/wire.rs"]
+mod wire;
+#[path = "vectors/world.rs"]
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use self::fault::Fault;
+use self::vector::{Values, Vector};
+
+/// What an operation does.
+type Operation = fn(&Vector) -> Result<Values, Fault>;
+
+/// The one operation that is not of this crate: client/tests/certificate_vectors.rs runs it.
+const CERTIFICATE: &str = "certificate";
+
+fn operation(op: &str) -> Option<Operation> {
+    Some(match op {
+        "x25519" => primitive::x25519,
+        "ed25519" => primitive::ed25519,
+        "kem" => primitive::kem,
+        "kem-check" => primitive::kem_check,
+        "ids" => name::ids,
+        "text" => name::text,
+        "contact" => name::contact,
+        "relay-contacts" => name::relay_contacts,
+        "words" => name::words,
+        "pseudonym" => name::pseudonym,
+        "device-request" => name::device_request,
+        "phrase" => phrase::phrase,
+        "phrase-keys" => phrase::keys,
+        "readers" => envelope::readers,
+        "seal" => envelope::seal,
+        "open" => envelope::open,
+        "cbor" => message::contents,
+        "content" => message::content,
+        "message" => message::message,
+        "card" => card::card,
+        "publish" => card::publish,
+        "descriptor" => card::descriptor,
+        "link" => link::link,
+        "link-read-1" => link::read_1,
+        "link-read-2" => link::read_2,
+        "link-read-3" => link::read_3,
+        "frame" => link::frame,
+        "request" => wire::request,
+        "answer" => wire::answer,
+        "request-headers" => wire::request_headers,
+        "answer-headers" => wire::answer_headers,
+        "poll" => wire::poll,
+        _ => return None,
+    })
+}
+
+/// Runs a vector; in the error, what it does and should not do.
+fn check(vector: &Vector) -> Result<(), String> {
+    let run = operation(&vector.op).ok_or_else(|| format!("unknown operation {}", vector.op))?;
+    let outputs = match (run(vector), vector.expect.as_str()) {
+        (Ok(outputs), "ok") => outputs,
+        (Ok(_), kind) => return Err(format!("accepted, not {kind}")),
+        (Err(fault), "ok") => return Err(format!("refused: {fault:?}")),
+        (Err(fault), kind) if fault::is(kind, &fault) => wire::after_refusal(vector),
+        (Err(fault), kind) => return Err(format!("{fault:?} is not {kind}")),
+    };
+    match outputs.difference(&vector.outputs) {
+        None => Ok(()),
+        Some(name) => Err(format!("the output {name} is another")),
+    }
+}
+
+/// The same, where a panic is one more way to fail.
+fn faults<'a>(vectors: impl Iterator<Item = &'a Vector>) -> Vec<String> {
+    vectors
+        .filter_map(|vector| {
+            let checked = catch_unwind(AssertUnwindSafe(|| check(vector)));
+            let why = checked
+                .unwrap_or_else(|_| Err("panicked".to_owned()))
+                .err()?;
+            Some(format!("{}: {why}", vector.name))
+        })
+        .collect()
+}
+
+#[test]
+fn every_vector_comes_out_as_it_says() {
+    let vectors = vector::all();
+    let (elsewhere, here): (Vec<_>, Vec<_>) =
+        vectors.iter().partition(|vector| vector.op == CERTIFICATE);
+    let wrong = faults(here.iter().copied());
+    println!(
+        "{} vectors, {} of them certificates, which the client's tests read",
+        vectors.len(),
+        elsewhere.len()
+    );
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(here.len() >= 165 && elsewhere.len() >= 4);
+}
+
+#[test]
+fn every_kind_of_failure_that_the_vocabulary_has_is_an_error_here() {
+    let kinds = vector::vocabulary();
+    assert!(kinds.len() > 50, "{kinds:?}");
+    for kind in kinds {
+        let elsewhere = ["no-descriptor", "wrong-pin"].contains(&kind.as_str());
+        assert_eq!(fault::errors(&kind).is_none(), elsewhere, "{kind}");
+    }
+}
+
+#[test]
+fn what_is_made_here_comes_out_as_it_says() {
+    let made: Vec<Vector> = made::all()
+        .iter()
+        .map(|(name, text)| Vector::read(name, text))
+        .collect();
+    let wrong = faults(made.iter());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

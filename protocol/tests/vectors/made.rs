@@ -1,0 +1,181 @@
+//! Vectors made by this crate, with randomness of the day: for the other reading to check.
+
+use valise_protocol::contact::{Contact, RelayContact, Way};
+use valise_protocol::envelope::seal;
+use valise_protocol::key::{DhPublic, DhSecret};
+use valise_protocol::limits::FRAME_PLAIN;
+use valise_protocol::prekey::Prekey;
+
+use super::script::Record;
+use super::vector::{Value, Values, Vector};
+use super::world::{World, secret};
+
+/// Names and texts of the files.
+pub fn all() -> Vec<(String, String)> {
+    let rng = &mut Record::default();
+    let world = World::new(rng);
+    let submission = world.submission(rng);
+    let reply = world.reply(rng);
+    let copy = world.copy(rng);
+    let colleague = world.devices[1].identity.public();
+    vec![
+        phrase_keys(&world),
+        contact(&world),
+        card(&world),
+        message(
+            "submission",
+            &world,
+            "inbox",
+            world.defender.send().public(),
+            &submission,
+        ),
+        message("reply", &world, "return", colleague, &reply),
+        message("copy", &world, "inbox", colleague, &copy),
+        world.to_devices(&submission),
+        world.to_defender(&reply),
+        link(rng),
+    ]
+}
+
+/// A file with the outputs that the operation gives; `known` are those that it cannot find out by itself.
+fn vector(name: &str, op: &str, spec: &str, inputs: Values, known: Values) -> (String, String) {
+    let name = format!("made-{name}.txt");
+    let asked = Vector {
+        name: name.clone(),
+        op: op.to_owned(),
+        expect: "ok".to_owned(),
+        inputs,
+        outputs: known,
+    };
+    let run = super::operation(op).expect("it is one");
+    let outputs = run(&asked).expect("what is made here is accepted");
+    let text = Vector::write(
+        op,
+        spec,
+        "Made by the other program.",
+        &asked.inputs,
+        &outputs,
+    );
+    (name, text)
+}
+
+fn phrase_keys(world: &World) -> (String, String) {
+    let inputs = Values::default()
+        .with("entropy", world.entropy)
+        .with("address", world.address.as_bytes())
+        .with("relay-id", world.relay.id().as_bytes())
+        .with("content", world.content().encode());
+    vector(
+        "phrase-keys",
+        "phrase-keys",
+        "§3",
+        inputs,
+        Values::default(),
+    )
+}
+
+fn contact(world: &World) -> (String, String) {
+    let place = |host| RelayContact::new(world.relay.id(), host, 8_443).unwrap();
+    let ways = vec![
+        Way {
+            relay: world.relay.clone(),
+            ingress: Some(place("192.0.2.1")),
+        },
+        Way {
+            relay: place("[2001:db8::1]"),
+            ingress: None,
+        },
+    ];
+    let text = Contact::new(world.address, ways).unwrap().to_string();
+    let inputs = Values::default().with("text", text);
+    vector("contact", "contact", "§2.2", inputs, Values::default())
+}
+
+fn card(world: &World) -> (String, String) {
+    let inputs = Values::default()
+        .with("address", world.address.as_bytes())
+        .with("now", world.now.seconds())
+        .with("reader", "sender")
+        .with("card", world.card.encode());
+    vector("card", "card", "§5.3", inputs, Values::default())
+}
+
+fn message(
+    name: &str,
+    world: &World,
+    mailbox: &str,
+    writer: DhPublic,
+    message: &[u8],
+) -> (String, String) {
+    let mut inputs = Values::default()
+        .with("mailbox", mailbox)
+        .with("address", world.address.as_bytes())
+        .with("writer", writer.as_bytes())
+        .with("message", message);
+    for (at, device) in world.devices.iter().enumerate() {
+        let name = format!("current-identity-{at}");
+        inputs = inputs.with(name, device.identity.public().as_bytes());
+    }
+    let name = format!("message-{name}");
+    vector(&name, "message", "§4.5", inputs, Values::default())
+}
+
+/// Both ends with fresh keys, two frames up and two down.
+fn link(rng: &mut Record) -> (String, String) {
+    let frame = |byte: u8| Value::from(vec![byte; FRAME_PLAIN]);
+    let inputs = Values::default()
+        .with("relay-static-private", rng.draw::<32>())
+        .with("relay-id", rng.draw::<32>())
+        .with("client-static-private", rng.draw::<32>())
+        .with("client-ephemeral-private", rng.draw::<32>())
+        .with("client-kem-seed", rng.draw::<64>())
+        .with("relay-ephemeral-private", rng.draw::<32>())
+        .with("relay-encaps-randomness", rng.draw::<32>())
+        .with("up-0-plain", frame(1))
+        .with("up-1-plain", frame(2))
+        .with("down-0-plain", frame(3))
+        .with("down-1-plain", frame(4));
+    vector("link", "link", "§7.1 §7.2", inputs, Values::default())
+}
+
+impl World {
+    /// A submission, opened by the second device.
+    fn to_devices(&self, message: &[u8]) -> (String, String) {
+        let readers: Vec<Prekey> = self.prekeys.iter().map(|p| secret(p).public()).collect();
+        let writer = self.defender.send();
+        self.opened(
+            "open-submission",
+            &readers,
+            &writer,
+            message,
+            self.prekeys[1],
+        )
+    }
+
+    /// A reply, opened by the defender.
+    fn to_defender(&self, message: &[u8]) -> (String, String) {
+        let reply = self.defender.reply();
+        let keys = super::phrase::reply_keys(&self.entropy, &self.address);
+        let writer = &self.devices[1].identity;
+        self.opened("open-reply", &[reply.public()], writer, message, keys)
+    }
+
+    fn opened(
+        &self,
+        name: &str,
+        readers: &[Prekey],
+        writer: &DhSecret,
+        message: &[u8],
+        reader: ([u8; 32], [u8; 64]),
+    ) -> (String, String) {
+        let rng = &mut Record::default();
+        let envelope = seal(readers, &self.address, writer, message, rng).unwrap();
+        let inputs = Values::default()
+            .with("address", self.address.as_bytes())
+            .with("prekey-0-x25519-private", reader.0)
+            .with("prekey-0-kem-seed", reader.1)
+            .with("envelope", envelope.as_slice());
+        let known = Values::default().with("K", rng.first());
+        vector(name, "open", "§4.1 §4.2 §4.3", inputs, known)
+    }
+}
