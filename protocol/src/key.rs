@@ -4,11 +4,11 @@
 
 use std::fmt;
 
+use aws_lc_rs::agreement::{PrivateKey, UnparsedPublicKey, X25519, agree};
 use ed25519_dalek::Signer;
 use minicbor::{Decode, Encode};
 use rand_core::CryptoRng;
 use thiserror::Error;
-use x25519_dalek::StaticSecret;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::limits::{KEY, SIGNATURE};
@@ -20,7 +20,7 @@ pub struct DhPublic(#[cbor(n(0), with = "minicbor::bytes")] [u8; KEY]);
 
 /// An X25519 private key, with its public key at hand.
 pub struct DhSecret {
-    secret: StaticSecret,
+    secret: Zeroizing<[u8; KEY]>,
     public: DhPublic,
 }
 
@@ -51,22 +51,23 @@ impl DhSecret {
 
     /// From its 32 bytes, clamped when used (RFC 7748 §5).
     pub fn from_bytes(bytes: &[u8; KEY]) -> Self {
-        let secret = StaticSecret::from(*bytes);
-        let public = DhPublic(x25519_dalek::PublicKey::from(&secret).to_bytes());
-        Self { secret, public }
+        let public = private(bytes)
+            .compute_public_key()
+            .expect("every private key has a public one");
+        let public = public.as_ref().first_chunk();
+        let public = DhPublic(*public.expect("a public key has 32 bytes"));
+        Self::from_parts(bytes, public)
     }
 
     /// From its bytes and the public key that is known to belong to them: saves a multiplication.
     pub(crate) fn from_parts(bytes: &[u8; KEY], public: DhPublic) -> Self {
-        Self {
-            secret: StaticSecret::from(*bytes),
-            public,
-        }
+        let secret = Zeroizing::new(*bytes);
+        Self { secret, public }
     }
 
     /// Its bytes, for a place that wipes them.
     pub fn expose(&self) -> &[u8; KEY] {
-        self.secret.as_bytes()
+        &self.secret
     }
 
     /// Its public key, borrowed.
@@ -84,15 +85,20 @@ impl DhSecret {
     /// # Errors
     /// [`ZeroSecret`].
     pub fn shared(&self, peer: &DhPublic) -> Result<Zeroizing<[u8; KEY]>, ZeroSecret> {
-        let shared = self
-            .secret
-            .diffie_hellman(&x25519_dalek::PublicKey::from(peer.0));
-        if shared.was_contributory() {
-            Ok(Zeroizing::new(shared.to_bytes()))
-        } else {
-            Err(ZeroSecret)
-        }
+        let peer = UnparsedPublicKey::new(&X25519, peer.0);
+        let mut shared = Zeroizing::new([0; KEY]);
+        // It refuses only a product of zero (RFC 7748 §6.1).
+        agree(&private(&self.secret), &peer, ZeroSecret, |product| {
+            shared.copy_from_slice(product);
+            Ok(())
+        })?;
+        Ok(shared)
     }
+}
+
+/// aws-lc's copy of a private key. It wipes what it frees.
+fn private(bytes: &[u8; KEY]) -> PrivateKey {
+    PrivateKey::from_private_key(&X25519, bytes).expect("every 32 bytes are a private key")
 }
 
 /// An Ed25519 public key that is a point and not of small order.

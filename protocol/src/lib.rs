@@ -7,6 +7,7 @@
 pub mod limits;
 pub mod hash;
 pub mod aead;
+pub mod bulk;
 pub mod time;
 pub mod id;
 pub mod cbor;

@@ -163,8 +163,9 @@ fn client_and_relay_know_the_protocol_and_not_each_other() {
 
 #[test]
 fn cryptography_is_named_in_the_protocol_only() {
-    const CRYPTOGRAPHY: [&str; 13] = [
+    const CRYPTOGRAPHY: [&str; 14] = [
         "snow",
+        "aws-lc-rs",
         "x25519-dalek",
         "ed25519-dalek",
         "curve25519-dalek",

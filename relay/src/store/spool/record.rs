@@ -17,15 +17,15 @@
 //!     32    32  name: mark of the withdraw hash ‖ mark of the digest; of 4 and 5: the address
 //!     64    64  the devices' tags
 //!    128     4  length of the payload, u32
-//!    132    32  key of the payload
+//!    132    32  key of the payload (AES-256-GCM)
 //!    164    16  tag of the payload
 //!    180    28  zeros
 //! ```
 
 use rand_core::CryptoRng;
-use valise_protocol::aead;
 use valise_protocol::id::Address;
 use valise_protocol::limits::{SLOTS, TAG};
+use valise_protocol::{aead, bulk};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::keys::{Mark, StoreKey};
@@ -84,8 +84,8 @@ impl Seal {
         let mut key = Zeroizing::new([0; 32]);
         rng.fill_bytes(key.as_mut_slice());
         let length = u32::try_from(payload.len()).expect("no payload is longer than an extent");
-        // The key is used once, so the nonce need not vary; the key's slot says where the payload belongs.
-        let tag = aead::encrypt(&key, &[0; 12], b"", payload);
+        // The key's slot says where the payload belongs.
+        let tag = bulk::encrypt(&key, payload);
         Self { length, key, tag }
     }
 
@@ -100,7 +100,7 @@ impl Seal {
 
     /// Decrypts a payload in place.
     pub fn open(&self, payload: &mut [u8]) -> Result<(), aead::Unauthentic> {
-        aead::decrypt(&self.key, &[0; 12], b"", payload, &self.tag)
+        bulk::decrypt(&self.key, payload, &self.tag)
     }
 }
 
