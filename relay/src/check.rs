@@ -11,6 +11,8 @@ use crate::desk::identity_failure;
 use crate::failure::{Failure, Status};
 use crate::files;
 use crate::identity::Identity;
+use crate::relay::SPOOL;
+use crate::store::Spool;
 
 /// What a check found.
 #[derive(Debug, Default)]
@@ -52,6 +54,7 @@ pub fn check(directory: &Path, config: &Config, now: Timestamp) -> Result<Findin
     permissions(&mut findings, directory);
     names(&mut findings, config);
     disk(&mut findings, directory, config)?;
+    store_key(&mut findings, directory);
     swap(&mut findings);
     core_dumps(&mut findings);
     Ok(findings)
@@ -125,6 +128,17 @@ const fn file_system(magic: u64) -> Result<&'static str, &'static str> {
             Err("a network file system: its syncs and locks cannot be relied on")
         }
         _ => Err("of an unknown kind: use ext4 or xfs on a disk of this machine"),
+    }
+}
+
+fn store_key(findings: &mut Findings, directory: &Path) {
+    match Spool::keys_are_sealed(&directory.join(SPOOL)) {
+        Some(true) => findings.fine("store key", "sealed under a credential of this machine"),
+        Some(false) => findings.warn(
+            "store key",
+            "beside what it protects: a stolen disk gives both. Let a TPM seal it (docs/operate.md)",
+        ),
+        None => findings.fine("store key", "made when the relay first starts"),
     }
 }
 

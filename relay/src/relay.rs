@@ -10,6 +10,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tracing::{error, info};
 use valise_protocol::id::RelayId;
+use zeroize::Zeroizing;
 
 use crate::admission::Admission;
 use crate::clock::Clock;
@@ -22,13 +23,15 @@ use crate::link::Shared;
 use crate::service::Service;
 use crate::status::StatusSocket;
 use crate::stop::{self, Stopper};
-use crate::store::{AnyStore, OpenError, Spool, SpoolConfig};
+use crate::store::{AnyStore, Credential, OpenError, Spool, SpoolConfig};
 use crate::{quic, server};
 
 /// The store's directory within the relay's.
-const SPOOL: &str = "spool";
+pub(crate) const SPOOL: &str = "spool";
 /// The store's witness: outside of `spool`, so that a restored spool is recognised.
 const WITNESS: &str = "spool.witness";
+/// The systemd credential that the store's key file is sealed under, where the service is given one.
+const CREDENTIAL: &str = "valise-store";
 
 /// Starts relays.
 pub struct Relay;
@@ -256,6 +259,7 @@ pub async fn open_store(
     rollback: Rollback,
 ) -> Result<AnyStore, Failure> {
     let settings = SpoolConfig {
+        credential: credential()?.map(Arc::new),
         witness: Some(directory.join(WITNESS)),
         accept_rollback: rollback == Rollback::Accept,
         ..SpoolConfig::new(directory.join(SPOOL), config.ceilings())
@@ -265,6 +269,31 @@ pub async fn open_store(
     opened
         .map(AnyStore::Spool)
         .map_err(|error| open_failure(&error))
+}
+
+/// What the service manager hands to this process alone (systemd.exec(5), "Credentials"); it may come out of a TPM.
+fn credential() -> Result<Option<Credential>, Failure> {
+    let Some(directory) = std::env::var_os("CREDENTIALS_DIRECTORY") else {
+        return Ok(None);
+    };
+    let secret = match std::fs::read(Path::new(&directory).join(CREDENTIAL)) {
+        Ok(secret) => Zeroizing::new(secret),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => {
+            let what = format!("reading the credential {CREDENTIAL}");
+            return Err(Failure::of(Status::Config, &what, error));
+        }
+    };
+    Credential::from_bytes(&secret).map(Some).ok_or_else(|| {
+        Failure::new(
+            Status::Config,
+            format!(
+                "the credential {CREDENTIAL} has {} bytes, at least 32 are needed",
+                secret.len()
+            ),
+        )
+        .hint("make another: head -c 32 /dev/urandom | systemd-creds encrypt --name=valise-store - FILE")
+    })
 }
 
 fn open_failure(error: &OpenError) -> Failure {
@@ -277,6 +306,14 @@ fn open_failure(error: &OpenError) -> Failure {
                 .hint("a spool is never restored from a backup: what was deleted would come back")
                 .hint("if you know why, once: valise-relay serve --accept-rollback")
         }
+        OpenError::CredentialMissing => failure(Status::Config)
+            .hint("the unit must give it: LoadCredentialEncrypted=valise-store (docs/operate.md)")
+            .hint("and while the relay runs, commands need none: start it first"),
+        OpenError::CredentialWrong => failure(Status::Config)
+            .hint("it was sealed on another machine, or the credential was made anew")
+            .hint(
+                "without the one it was sealed under, the store cannot be read: start an empty one",
+            ),
         _ => failure(Status::Failed),
     }
 }

@@ -17,7 +17,7 @@ use valise_protocol::time::Timestamp;
 
 pub use any::AnyStore;
 pub use memory::Memory;
-pub use spool::{Disk, OpenError, Spool, SpoolConfig, SystemDisk};
+pub use spool::{Credential, Disk, OpenError, Spool, SpoolConfig, SystemDisk};
 
 /// Which mailbox a deposit or a poll is about (spec §7.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

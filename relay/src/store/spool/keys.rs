@@ -9,11 +9,17 @@
 //!   32  blinding key: for keyed hashes of mailboxes, withdraw hashes and digests
 //! n×32  store keys, newest first: one, or two while slots are being rewrapped
 //! ```
+//!
+//! Where the relay is given a credential, the payload is sealed under it (salt 32 ‖ ciphertext ‖ tag 16) and the file has
+//! another magic.
 
+use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use rand_core::{CryptoRng, Rng};
-use valise_protocol::hash::hmac_sha256;
+use valise_protocol::aead;
+use valise_protocol::hash::{hmac_sha256, sha256};
 use valise_protocol::id::{EnvelopeDigest, MailboxId, WithdrawHash};
 use zeroize::Zeroizing;
 
@@ -28,6 +34,22 @@ pub(super) type StoreKey = Zeroizing<[u8; 32]>;
 /// A keyed hash, 128 bits: who does not hold the store's blinding key cannot compute one, nor search for two alike.
 pub(super) type Mark = [u8; 16];
 
+/// A secret that the disk does not hold, such as one that a TPM gives to this machine only: the key file is sealed under it.
+pub struct Credential(Zeroizing<[u8; 32]>);
+
+impl Credential {
+    /// From at least 32 bytes that nobody can guess; `None` if there are fewer.
+    pub fn from_bytes(secret: &[u8]) -> Option<Self> {
+        (secret.len() >= 32).then(|| Self(Zeroizing::new(sha256(&[LABEL, secret]))))
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Credential(…)")
+    }
+}
+
 /// What the key file holds.
 #[derive(Clone)]
 pub(super) struct Keys {
@@ -36,11 +58,16 @@ pub(super) struct Keys {
     pub slots: u32,
     blinding: Zeroizing<[u8; 32]>,
     wrapping: Vec<StoreKey>,
+    credential: Option<Arc<Credential>>,
 }
 
 impl Keys {
     /// New keys for a new store.
-    pub fn generate(slots: u32, rng: &mut impl CryptoRng) -> Self {
+    pub fn generate(
+        slots: u32,
+        credential: Option<Arc<Credential>>,
+        rng: &mut impl CryptoRng,
+    ) -> Self {
         let mut store = [0; 16];
         rng.fill_bytes(&mut store);
         Self {
@@ -49,26 +76,56 @@ impl Keys {
             slots,
             blinding: fresh(rng),
             wrapping: vec![fresh(rng)],
+            credential,
         }
     }
 
-    /// Reads the key file; the second part is whether one of its copies was damaged.
-    pub fn load(dir: &Path) -> Result<Option<(Self, bool)>, OpenError> {
-        let twin = match twin::read(&path_of(dir, NAME), MAGIC) {
+    /// Reads the key file; the second part is whether one of its copies was damaged. A file that is not sealed yet will be
+    /// when it is saved, if there is a credential.
+    pub fn load(
+        dir: &Path,
+        credential: Option<Arc<Credential>>,
+    ) -> Result<Option<(Self, bool)>, OpenError> {
+        let path = path_of(dir, NAME);
+        let (read, sealed) = match twin::read(&path, MAGIC) {
+            Err(TwinError::Damaged) => (twin::read(&path, SEALED), true),
+            read => (read, false),
+        };
+        let mut twin = match read {
             Ok(twin) => twin,
             Err(TwinError::Missing) => return Ok(None),
             Err(TwinError::Damaged) => return Err(OpenError::KeysDamaged),
             Err(TwinError::Version(found)) => return Err(OpenError::UnknownVersion(found)),
             Err(TwinError::Io(error)) => return Err(OpenError::Io(error)),
         };
-        let keys = Self::decode(&twin.payload).ok_or(OpenError::KeysDamaged)?;
+        if sealed {
+            let under = credential.as_ref().ok_or(OpenError::CredentialMissing)?;
+            twin.payload = aead::open(&under.0, LABEL, NAME.as_bytes(), &twin.payload)
+                .map_err(|_| OpenError::CredentialWrong)?;
+        }
+        let mut keys = Self::decode(&twin.payload).ok_or(OpenError::KeysDamaged)?;
+        keys.credential = credential;
         Ok(Some((keys, twin.damaged)))
+    }
+
+    /// Whether a directory's key file is sealed under a credential; `None` where there is none that can be read.
+    pub fn are_sealed(dir: &Path) -> Option<bool> {
+        let path = path_of(dir, NAME);
+        let is = |magic| twin::read(&path, magic).is_ok();
+        is(SEALED).then_some(true).or(is(MAGIC).then_some(false))
     }
 
     /// Makes these keys the durable ones, in the next generation.
     pub fn save(&mut self, disk: &dyn Disk, dir: &Path) -> std::io::Result<()> {
         self.generation += 1;
-        twin::write(disk, &path_of(dir, NAME), MAGIC, &self.encode())
+        let path = path_of(dir, NAME);
+        let payload = self.encode();
+        let Some(under) = &self.credential else {
+            return twin::write(disk, &path, MAGIC, &payload);
+        };
+        let rng = &mut super::system_rng();
+        let payload = aead::seal(&under.0, LABEL, NAME.as_bytes(), &payload, rng);
+        twin::write(disk, &path, SEALED, &payload)
     }
 
     /// The store keys, newest first.
@@ -149,6 +206,7 @@ impl Keys {
             slots: u32::from_be_bytes(*slots),
             blinding: Zeroizing::new(*blinding),
             wrapping: wrapping.iter().map(|key| Zeroizing::new(*key)).collect(),
+            credential: None,
         })
     }
 }
@@ -161,3 +219,5 @@ fn fresh(rng: &mut impl Rng) -> Zeroizing<[u8; 32]> {
 
 const NAME: &str = "keys";
 const MAGIC: Magic = *b"valiseK1";
+const SEALED: Magic = *b"valiseC1";
+const LABEL: &[u8] = b"valise1/store-credential";

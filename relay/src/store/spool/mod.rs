@@ -56,6 +56,7 @@ use super::{
 };
 
 pub use disk::{Disk, SystemDisk};
+pub use keys::Credential;
 
 /// How a spool is kept.
 #[derive(Clone, Debug)]
@@ -64,6 +65,8 @@ pub struct SpoolConfig {
     pub dir: PathBuf,
     /// A file outside of what a backup of `dir` restores, by which an old copy is recognised. Without one it is not.
     pub witness: Option<PathBuf>,
+    /// What its key file is sealed under, if anything: then the disk alone opens nothing.
+    pub credential: Option<Arc<Credential>>,
     /// What it refuses to exceed.
     pub ceilings: Ceilings,
     /// Slots of a segment, and so its size: 64.25 KiB each. Only a new store takes it from here.
@@ -78,11 +81,12 @@ pub struct SpoolConfig {
 }
 
 impl SpoolConfig {
-    /// The usual sizes: segments of 64 MiB, 256 MiB kept free, a ballast of 64 MiB; no witness.
+    /// The usual sizes: segments of 64 MiB, 256 MiB kept free, a ballast of 64 MiB; no witness, no credential.
     pub fn new(dir: PathBuf, ceilings: Ceilings) -> Self {
         Self {
             dir,
             witness: None,
+            credential: None,
             ceilings,
             slots: 1_024,
             min_free_bytes: 256 << 20,
@@ -124,6 +128,12 @@ pub enum OpenError {
     /// Both copies of the keys are damaged.
     #[error("the key file of the store is damaged")]
     KeysDamaged,
+    /// The key file is sealed, and nothing was given to open it with.
+    #[error("the key file of the store is sealed under a credential, and none was given")]
+    CredentialMissing,
+    /// The key file is sealed under something else than what was given.
+    #[error("the key file of the store is sealed under another credential")]
+    CredentialWrong,
     /// A segment has an impossible size.
     #[error("expected between 1 and 65,536 slots in a segment, got {0}")]
     Slots(u32),
@@ -165,6 +175,11 @@ impl Spool {
             commands,
             writer: Mutex::new(Some(writer)),
         })
+    }
+
+    /// Whether the key file of a store is sealed under a credential; `None` where there is none that can be read.
+    pub fn keys_are_sealed(dir: &Path) -> Option<bool> {
+        keys::Keys::are_sealed(dir)
     }
 
     /// Wraps all slots under a new store key and destroys the one before, so that not even a stale copy of a slot, which

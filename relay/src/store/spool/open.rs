@@ -49,13 +49,14 @@ fn create_dir(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
 }
 
 fn load_keys(config: &SpoolConfig, has_segments: bool) -> Result<(Keys, bool), OpenError> {
-    let loaded = Keys::load(&config.dir)?;
+    let credential = config.credential.clone();
+    let loaded = Keys::load(&config.dir, credential.clone())?;
     let new = loaded.is_none();
     let (keys, damaged) = match loaded {
         Some(loaded) => loaded,
         None if has_segments => return Err(OpenError::KeysMissing),
         None => (
-            Keys::generate(config.slots, &mut super::system_rng()),
+            Keys::generate(config.slots, credential, &mut super::system_rng()),
             false,
         ),
     };
