@@ -88,7 +88,7 @@ impl DhSecret {
         let peer = UnparsedPublicKey::new(&X25519, peer.0);
         let mut shared = Zeroizing::new([0; KEY]);
         // It refuses only a product of zero (RFC 7748 §6.1).
-        agree(&private(&self.secret), &peer, ZeroSecret, |product| {
+        agree(&private(&self.secret), peer, ZeroSecret, |product| {
             shared.copy_from_slice(product);
             Ok(())
         })?;
