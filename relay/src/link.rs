@@ -105,11 +105,14 @@ async fn converse<S: Store>(
     let (client, mut link) = within(shared.config.handshake(), handshake).await?;
     established();
     loop {
-        let asked = tokio::select! {
+        let stopping = shared.stop.is_given();
+        // A request that has begun to arrive is answered, also when the relay stops; one more after that is not.
+        let first = tokio::select! {
             biased;
+            first = within(shared.config.idle(), read_byte(recv)) => first?,
             () = shared.stop.given() => return Err(Reset::Closing.into()),
-            asked = read_request(shared.config.idle(), recv, &mut link) => asked?,
         };
+        let asked = read_request(shared.config.idle(), first, recv, &mut link).await?;
         let refused = Answer::Refused(Refusal::Malformed);
         match asked {
             Asked::Request(request) => {
@@ -125,6 +128,9 @@ async fn converse<S: Store>(
                 write(shared, send, &mut link, &refused.encode(frames_of)).await?;
                 return Err(Ended::Finished);
             }
+        }
+        if stopping {
+            return Err(Reset::Closing.into());
         }
     }
 }
@@ -164,33 +170,46 @@ fn respond(identity: &Identity, first: &[u8; LINK_1]) -> Result<(Responder, [u8;
         .ok_or(Reset::Handshake.into())
 }
 
-/// One whole request. [`Ended::Finished`] when the client ended the stream before it.
+/// The first byte of a request. [`Ended::Finished`] when the client ended the stream before it.
+async fn read_byte(recv: &mut RecvStream) -> Result<u8, Ended> {
+    let mut first = [0];
+    recv.read_exact(&mut first).await?;
+    Ok(first[0])
+}
+
+/// One whole request, of which the first byte has come.
 async fn read_request(
     idle: Duration,
+    byte: u8,
     recv: &mut RecvStream,
     link: &mut Link,
 ) -> Result<Asked, Ended> {
-    let first = within(idle, read_frame(recv, link)).await?;
+    let mut frame = vec![0; FRAME];
+    frame[0] = byte;
+    let first = within(idle, read_frame(frame, 1, recv, link)).await?;
     let Ok(kind) = RequestKind::of_first_frame(&first) else {
         return Ok(Asked::Nonsense(ONE_FRAME));
     };
     let mut plain = Vec::with_capacity(kind.frames_up() * FRAME_PLAIN);
     plain.extend_from_slice(first.as_slice());
     for _ in 1..kind.frames_up() {
-        let frame = within(idle, read_frame(recv, link)).await?;
+        let frame = within(idle, read_frame(vec![0; FRAME], 0, recv, link)).await?;
         plain.extend_from_slice(frame.as_slice());
     }
     let request = Request::decode(&plain);
     Ok(request.map_or(Asked::Nonsense(kind), Asked::Request))
 }
 
-/// One frame, opened.
+/// One frame, of which so many bytes have come, opened.
 async fn read_frame(
+    mut frame: Vec<u8>,
+    come: usize,
     recv: &mut RecvStream,
     link: &mut Link,
 ) -> Result<Box<[u8; FRAME_PLAIN]>, Ended> {
-    let mut frame = vec![0; FRAME];
-    recv.read_exact(&mut frame).await?;
+    recv.read_exact(&mut frame[come..])
+        .await
+        .map_err(Ended::within_a_frame)?;
     let plain = link.open(&frame).map_err(|_| Reset::Malformed)?;
     plain
         .into_boxed_slice()
@@ -219,6 +238,16 @@ async fn within<T>(
     timeout(deadline, step)
         .await
         .unwrap_or(Err(Reset::Slow.into()))
+}
+
+impl Ended {
+    /// The end of a stream is in order between requests only.
+    fn within_a_frame(error: ReadExactError) -> Self {
+        match Self::from(error) {
+            Self::Finished => Self::Reset(Reset::Malformed),
+            ended => ended,
+        }
+    }
 }
 
 impl From<ReadExactError> for Ended {

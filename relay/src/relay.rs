@@ -20,7 +20,7 @@ use crate::failure::{Failure, Status};
 use crate::identity::Identity;
 use crate::janitor::Janitor;
 use crate::link::Shared;
-use crate::service::Service;
+use crate::service::{Service, settle_all};
 use crate::status::StatusSocket;
 use crate::stop::{self, Stopper};
 use crate::store::{AnyStore, Credential, OpenError, Spool, SpoolConfig};
@@ -72,6 +72,9 @@ impl Relay {
         clock: Clock,
     ) -> Result<RunningRelay, Failure> {
         let store = Arc::new(store);
+        if let Err(error) = settle_all(&*store, clock.now()).await {
+            return Err(Failure::of(Status::Store, "reading the store", error));
+        }
         match Self::assemble(Arc::clone(&store), config, directory, clock) {
             Ok(relay) => Ok(relay),
             Err(failure) => {

@@ -130,18 +130,14 @@ impl<S: Store> Service<S> {
         mailbox: MailboxId,
         look: Look,
     ) -> Result<Answer, Refusal> {
-        let access = match target {
-            wire::Target::Return => Access::of_holder(client, mailbox)?,
-            wire::Target::Inbox => self.access_of_device(client, mailbox, look.now).await?,
-            wire::Target::Sink => return Err(Refusal::Malformed),
-        };
+        let access = self.access(client, target, mailbox, look.now).await?;
         if !look.removals.is_empty() {
             let removal = self
                 .store
                 .remove(access.mailbox, access.reader(), &look.removals);
             removal.await.map_err(refusal)?;
         }
-        let found = self.wait_for_next(&access, &look).await?;
+        let found = self.wait_for_next(client, target, mailbox, &look).await?;
         Ok(Answer::Item(match found {
             Some(Waiting {
                 cursor,
@@ -158,6 +154,20 @@ impl<S: Store> Service<S> {
                 envelope: None,
             },
         }))
+    }
+
+    async fn access(
+        &self,
+        client: &DhPublic,
+        target: wire::Target,
+        mailbox: MailboxId,
+        now: Timestamp,
+    ) -> Result<Access, Refusal> {
+        match target {
+            wire::Target::Return => Access::of_holder(client, mailbox),
+            wire::Target::Inbox => self.access_of_device(client, mailbox, now).await,
+            wire::Target::Sink => Err(Refusal::Malformed),
+        }
     }
 
     /// A device's access to its inbox, by the roster that the relay holds.
@@ -177,19 +187,22 @@ impl<S: Store> Service<S> {
     }
 
     /// The first envelope beyond the cursor; where there is none, the first that arrives before the time is over or the
-    /// relay stops.
+    /// relay stops. A device that leaves the roster meanwhile is not given it.
     async fn wait_for_next(
         &self,
-        access: &Access,
+        client: &DhPublic,
+        target: wire::Target,
+        mailbox: MailboxId,
         look: &Look,
     ) -> Result<Option<Waiting>, Refusal> {
         let begun = Instant::now();
         let deadline = begun + look.wait;
         loop {
+            let access = self.access(client, target, mailbox, look.now).await?;
             // Before looking: what arrives in between rings the bell.
             let arrival = pin!(self.store.arrival(access.mailbox));
             let time = look.now.plus(begun.elapsed().as_secs());
-            let found = self.next(access, look.after, time).await?;
+            let found = self.next(&access, look.after, time).await?;
             if found.is_some() || self.stop.is_given() || Instant::now() >= deadline {
                 return Ok(found);
             }
@@ -222,23 +235,34 @@ impl<S: Store> Service<S> {
     async fn publish(
         &self,
         client: &DhPublic,
-        card: &[u8],
+        bytes: &[u8],
         now: Timestamp,
     ) -> Result<Answer, Refusal> {
-        let card = Card::decode(card).map_err(|_| Refusal::CardRefused)?;
+        let card = Card::decode(bytes).map_err(|_| Refusal::CardRefused)?;
         let address = card.address();
-        let _one_at_a_time = self.publishing.lock().await;
-        let held = self.held(address, now).await?;
-        let published = card.clone().verify(address, None, now);
-        let published = published.map_err(|_| Refusal::CardRefused)?;
+        // Who may not publish is turned away before anything that others would wait for.
+        self.store.card(address).await.map_err(refusal)?;
+        let published = match self.cards.known(address, bytes) {
+            Some(known) => known.as_ref().clone(),
+            None => card
+                .verify(address, None, now)
+                .map_err(|_| Refusal::CardRefused)?,
+        };
         if !published.has_link_key(client) {
             return Err(Refusal::NotADevice);
         }
-        let kept = merge(address, held.as_ref(), card, now).map_err(|_| Refusal::CardRefused)?;
-        let keeping = self.store.put_card(address, kept.card().encode());
-        keeping.await.map_err(refusal)?;
-        let settling = self.store.settle(address.inbox(), &tags(&kept)).await;
-        settling.map_err(refusal)?;
+        let _one_at_a_time = self.publishing.lock().await;
+        let held = self.held(address, now).await?;
+        let kept = merge(address, held.as_deref(), published.card().clone(), now);
+        let kept = kept.map_err(|_| Refusal::CardRefused)?;
+        // A client that goes away must not come between the two.
+        let store = Arc::clone(&self.store);
+        let keeping = tokio::spawn(async move {
+            store.put_card(address, kept.card().encode()).await?;
+            store.settle(address.inbox(), &tags(&kept)).await
+        });
+        let kept = keeping.await.map_err(|_| Refusal::Unavailable)?;
+        kept.map_err(refusal)?;
         Ok(Answer::Published)
     }
 
@@ -247,12 +271,28 @@ impl<S: Store> Service<S> {
         &self,
         address: Address,
         now: Timestamp,
-    ) -> Result<Option<VerifiedCard>, Refusal> {
+    ) -> Result<Option<Arc<VerifiedCard>>, Refusal> {
         let Some(bytes) = self.store.card(address).await.map_err(refusal)? else {
             return Ok(None);
         };
-        verify(address, &bytes, now).map(Some)
+        let verify = |bytes: &[u8]| verify(address, bytes, now);
+        self.cards.get(address, bytes, verify).map(Some)
     }
+}
+
+/// Drops from every inbox what all devices of its card have removed: a crash may have come between the two steps of publishing.
+///
+/// # Errors
+/// Those of the store. A card that cannot be read settles nothing.
+pub async fn settle_all(store: &impl Store, now: Timestamp) -> Result<(), StoreError> {
+    for (address, _) in store.inboxes().await? {
+        if let Ok(Some(bytes)) = store.card(address).await
+            && let Ok(card) = verify(address, &bytes, now)
+        {
+            store.settle(address.inbox(), &tags(&card)).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Verifies a card that is held. What verified once and does not any more was damaged on the disk.

@@ -30,10 +30,8 @@ impl VerifiedCards {
         bytes: Vec<u8>,
         verify: impl FnOnce(&[u8]) -> Result<VerifiedCard, E>,
     ) -> Result<Arc<VerifiedCard>, E> {
-        if let Some(known) = self.cards().get(&address)
-            && known.bytes == bytes
-        {
-            return Ok(Arc::clone(&known.card));
+        if let Some(known) = self.known(address, &bytes) {
+            return Ok(known);
         }
         let card = Arc::new(verify(&bytes)?);
         let mut cards = self.cards();
@@ -43,6 +41,13 @@ impl VerifiedCards {
         let kept = Arc::clone(&card);
         cards.insert(address, Known { bytes, card: kept });
         Ok(card)
+    }
+
+    /// The card that `bytes` encode, if they were the last to verify for this address.
+    pub(crate) fn known(&self, address: Address, bytes: &[u8]) -> Option<Arc<VerifiedCard>> {
+        let cards = self.cards();
+        let known = cards.get(&address)?;
+        (known.bytes == bytes).then(|| Arc::clone(&known.card))
     }
 
     fn cards(&self) -> std::sync::MutexGuard<'_, HashMap<Address, Known>> {

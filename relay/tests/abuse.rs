@@ -19,6 +19,7 @@ use valise_protocol::time::Timestamp;
 use valise_protocol::wire::{Answer, Refusal, Request, RequestKind, Stored, Target};
 use valise_relay::admission::Admission;
 use valise_relay::clock::Clock;
+use valise_relay::config::Config;
 use valise_relay::identity::Identity;
 use valise_relay::link::Shared;
 use valise_relay::service::Service;
@@ -148,19 +149,32 @@ async fn a_panic_in_a_worker_costs_one_connection() {
     );
 }
 
+/// They take every link that there is, so that only their deadlines let anybody else in.
 #[tokio::test]
-async fn honest_clients_are_served_while_others_dawdle() {
-    let relay = Harness::start(config()).await;
+async fn honest_clients_are_served_after_others_have_dawdled_for_as_long_as_they_may() {
+    const LINKS: usize = 20;
+    let relay = Harness::start(Config {
+        links: LINKS,
+        handshake_seconds: 1,
+        ..config()
+    })
+    .await;
     let mut dawdlers = Vec::new();
-    for _ in 0..100 {
+    for _ in 0..LINKS {
         let client = relay.connect().await;
         let (mut send, recv) = client.connection.open_bi().await.unwrap();
         send.write_all(&[1]).await.unwrap();
         dawdlers.push((client, send, recv));
     }
-    let honest = relay.connect().await;
-    let served = timeout(Duration::from_secs(2), deposited(&honest, Target::Return)).await;
-    assert!(served.unwrap());
+    let refused = relay.connect().await;
+    let (mut send, mut recv) = refused.connection.open_bi().await.unwrap();
+    send.write_all(&[1]).await.unwrap();
+    assert!(recv.read(&mut [0]).await.is_err(), "all links are taken");
+    for dawdler in &dawdlers {
+        let closed = timeout(Duration::from_secs(5), dawdler.0.connection.closed());
+        closed.await.expect("nobody dawdles for longer");
+    }
+    assert!(deposited(&relay.connect().await, Target::Return).await);
 }
 
 #[tokio::test]
