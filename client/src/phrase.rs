@@ -1,4 +1,4 @@
-//! The return phrase on the terminal: shown once, asked back, asked for.
+//! The return phrase on the terminal: shown once, asked back, asked for; always on a page that does not stay.
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -8,9 +8,14 @@ use zeroize::Zeroizing;
 
 use valise_protocol::phrase::{PhraseError, ReturnPhrase};
 
+use crate::escape;
 use crate::failure::{Failure, Outcome};
+use crate::page::{Page, Words, joined};
 use crate::random;
-use crate::ui::{Terminal, secret_from_fd};
+use crate::ui::{Terminal, secret_from_fd, wrap};
+
+/// How many words a phrase has.
+const WORDS: usize = 12;
 
 /// Makes a phrase and sees to it that the person has it before anything travels.
 ///
@@ -38,15 +43,68 @@ pub fn ask(fd: Option<u32>) -> Outcome<ReturnPhrase> {
             .map_err(|error| failure(&error));
     }
     let mut terminal = Terminal::open().map_err(no_terminal)?;
+    let mut page = Page::open(&mut terminal)?;
+    page.turn(about(&page))?;
     loop {
-        let typed = terminal.ask("The twelve words of your return phrase:")?;
-        match typed.parse() {
+        let typed = page.ask_words("The twelve words of your return phrase:", WORDS)?;
+        match mend(&mut page, typed)? {
             Ok(phrase) => return Ok(phrase),
-            Err(error) => {
-                terminal.show(&failure(&error).to_string())?;
-            }
+            Err(told) => page.turn(&told)?,
         }
     }
+}
+
+/// What somebody is told who is about to type the words.
+const fn about(page: &Page<'_>) -> &'static str {
+    if page.is_fleeting() {
+        "What you type here disappears from the screen. Line ends are as good as spaces.\n\
+         Backspace takes back, Ctrl-U begins again, Ctrl-C ends.\n"
+    } else {
+        "This terminal keeps what it shows, so what you type is not shown. Line ends are\n\
+         as good as spaces. Ctrl-U begins again, Ctrl-C ends."
+    }
+}
+
+/// Asks again for each word that is not on the list, and gives the phrase, or what to say when all must be typed again.
+fn mend(page: &mut Page<'_>, mut typed: Words) -> Outcome<Result<ReturnPhrase, String>> {
+    loop {
+        let error = match joined(&typed).parse() {
+            Ok(phrase) => return Ok(Ok(phrase)),
+            Err(error) => error,
+        };
+        let told = told(&error, page.is_fleeting());
+        let PhraseError::NotListed { position, .. } = error else {
+            return Ok(Err(told + &again(page, &typed)));
+        };
+        page.turn(&told)?;
+        typed[position - 1] = page.ask_word(&format!("Word {position}:"))?;
+    }
+}
+
+/// What is wrong with the words. Where it would stay on the screen it names none of them: one that is nearly right tells of the right one.
+fn told(error: &PhraseError, fleeting: bool) -> String {
+    let failure = match error {
+        PhraseError::NotListed { position, .. } if !fleeting => {
+            Failure::new(format!("word {position} is not on the list")).hint("type that word again")
+        }
+        error => failure(error),
+    };
+    let lines = failure.to_string();
+    let lines: Vec<String> = lines.lines().map(|line| wrap(line, "  ")).collect();
+    lines.join("\n") + "\n"
+}
+
+/// The words that were typed, to be looked at while all are typed again.
+fn again(page: &Page<'_>, typed: &Words) -> String {
+    if !page.is_fleeting() {
+        return String::new();
+    }
+    let numbered = typed.iter().enumerate();
+    let numbered: Vec<String> = numbered
+        .map(|(at, word)| format!("{}.\u{a0}{}", at + 1, escape::line(word)))
+        .collect();
+    let typed = wrap(&format!("You typed: {}", numbered.join(" ")), "  ");
+    format!("\n{}\n", typed.replace('\u{a0}', " "))
 }
 
 fn no_terminal(failure: Failure) -> Failure {
@@ -55,7 +113,8 @@ fn no_terminal(failure: Failure) -> Failure {
 }
 
 fn failure(error: &PhraseError) -> Failure {
-    let told = Failure::new(error.to_string());
+    // A word is what somebody typed or handed over: anything.
+    let told = Failure::new(escape::line(&error.to_string()));
     match error {
         PhraseError::NotListed { nearest: Some(word), .. } => told.hint(format!("did you mean \"{word}\"?")),
         PhraseError::DoNotBelongTogether => {
@@ -80,22 +139,28 @@ fn write_to_fd(fd: u32, phrase: &ReturnPhrase) -> Outcome<()> {
 
 fn show_and_ask_back(terminal: &mut Terminal, phrase: &ReturnPhrase) -> Outcome<()> {
     let words = phrase.expose_words();
-    let mut shown = String::from(
+    let mut shown = Zeroizing::new(String::from(
         "Your return phrase. These twelve words are the only way to read the answers,\n\
          from any computer. Nobody can restore them. Whoever has them can read the\n\
          answers too. Learn them, or write them where nobody else looks.\n",
-    );
+    ));
     for (at, word) in words.iter().enumerate() {
         shown.push_str(&format!("\n  {:>2}. {word}", at + 1));
     }
+    shown.push('\n');
     let (first, second) = two_places();
+    let mut page = Page::open(terminal)?;
     for attempt in 0..3 {
         if attempt > 0 {
-            terminal.show("That is not the word. Here they are again.")?;
+            let again = "That is not the word. Here they are again.\n\n";
+            page.turn(&Zeroizing::new([again, shown.as_str()].concat()))?;
+        } else {
+            page.turn(&shown)?;
         }
-        terminal.show_page(&shown, "Press Enter when you have them.")?;
+        page.await_enter("Press Enter when you have them.")?;
+        page.turn("Which words were these?\n")?;
         let right = [first, second].into_iter().try_fold(true, |right, place| {
-            let answer = terminal.ask(&format!("Word {}:", place + 1))?;
+            let answer = page.ask_word(&format!("Word {}:", place + 1))?;
             Ok::<_, Failure>(right && answer.to_lowercase() == words[place])
         })?;
         if right {

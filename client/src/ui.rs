@@ -8,7 +8,6 @@
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
 
-use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use valise_protocol::contact::{Contact, RelayContact};
 use valise_protocol::id::Address;
 use zeroize::Zeroizing;
@@ -126,52 +125,28 @@ impl Terminal {
     /// # Errors
     /// A failure when the terminal is gone.
     pub fn show(&mut self, text: &str) -> Outcome<()> {
-        writeln!(self.screen, "{text}")
+        self.put(&format!("{text}\n"))
+    }
+
+    /// Writes to the screen as it stands, without a line end.
+    pub(crate) fn put(&mut self, text: &str) -> Outcome<()> {
+        write!(self.screen, "{text}")
             .and_then(|()| self.screen.flush())
             .map_err(|_| gone())
     }
 
-    /// Shows a page that does not stay: on a screen of its own where the terminal has one, so that it is in no scroll-back.
-    ///
-    /// # Errors
-    /// As [`Terminal::ask`].
-    pub fn show_page(&mut self, text: &str, question: &str) -> Outcome<()> {
-        let plain = std::env::var("TERM").map_or(true, |term| term.is_empty() || term == "dumb");
-        let (enter, leave) = if plain {
-            ("", "\n")
-        } else {
-            ("\u{1b}[?1049h\u{1b}[H\u{1b}[2J", "\u{1b}[2J\u{1b}[?1049l")
-        };
-        let keys = Keys::unbuffered(&self.screen);
-        self.show(&format!("{enter}{text}\n\n{question}"))?;
-        let answer = self.await_enter();
-        write!(self.screen, "{leave}")
-            .and_then(|()| self.screen.flush())
-            .map_err(|_| gone())?;
-        drop(keys);
-        answer
+    /// The next byte typed. With a terminal that waits for whole lines, that is after Enter.
+    pub(crate) fn key(&mut self) -> Outcome<u8> {
+        let mut key = [0];
+        match self.lines.read(&mut key) {
+            Ok(1) => Ok(key[0]),
+            _ => Err(ended()),
+        }
     }
 
-    /// Waits for Enter; Ctrl-C is an answer too.
-    fn await_enter(&mut self) -> Outcome<()> {
-        /// What Ctrl-C and Ctrl-D send.
-        const INTERRUPT: u8 = 3;
-        const END: u8 = 4;
-        loop {
-            let mut key = [0];
-            match self.lines.read(&mut key) {
-                Ok(1) if key[0] == b'\n' || key[0] == b'\r' => return Ok(()),
-                Ok(1) if key[0] == INTERRUPT => {
-                    return Err(Failure::new("interrupted").hint("nothing was done"));
-                }
-                Ok(1) if key[0] != END => {}
-                _ => {
-                    return Err(
-                        Failure::new("the answer ended before it began").hint("nothing was done")
-                    );
-                }
-            }
-        }
+    /// The screen, for those who set how the terminal works.
+    pub(crate) const fn screen(&self) -> &File {
+        &self.screen
     }
 
     /// Asks for one line.
@@ -179,14 +154,10 @@ impl Terminal {
     /// # Errors
     /// A failure when the terminal is gone or the input ends.
     pub fn ask(&mut self, question: &str) -> Outcome<Zeroizing<String>> {
-        write!(self.screen, "{} ", wrap(question, "  "))
-            .and_then(|()| self.screen.flush())
-            .map_err(|_| gone())?;
+        self.put(&format!("{} ", wrap(question, "  ")))?;
         let mut line = Zeroizing::new(String::new());
         match self.lines.read_line(&mut line) {
-            Ok(0) | Err(_) => {
-                Err(Failure::new("the answer ended before it began").hint("nothing was done"))
-            }
+            Ok(0) | Err(_) => Err(ended()),
             Ok(_) => Ok(Zeroizing::new(line.trim().to_owned())),
         }
     }
@@ -249,36 +220,13 @@ impl Terminal {
     }
 }
 
-/// While it lives, keys arrive one by one, unseen, and Ctrl-C is one of them: an interrupt that ended the program would leave a page
-/// of secrets on the screen.
-struct Keys {
-    terminal: File,
-    before: Termios,
-}
-
-impl Keys {
-    /// `None` where the terminal cannot: then an interrupt does what it always does.
-    fn unbuffered(terminal: &File) -> Option<Self> {
-        let terminal = terminal.try_clone().ok()?;
-        let before = tcgetattr(&terminal).ok()?;
-        let mut modes = before.clone();
-        modes
-            .local_modes
-            .remove(LocalModes::ISIG | LocalModes::ICANON | LocalModes::ECHO);
-        tcsetattr(&terminal, OptionalActions::Now, &modes).ok()?;
-        Some(Self { terminal, before })
-    }
-}
-
-impl Drop for Keys {
-    fn drop(&mut self) {
-        // Nothing can be done for a terminal that refuses.
-        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
-    }
-}
-
-fn gone() -> Failure {
+pub(crate) fn gone() -> Failure {
     Failure::new("the terminal is gone")
+}
+
+/// The input ended, as by Ctrl-D.
+pub(crate) fn ended() -> Failure {
+    Failure::new("the answer ended before it began").hint("nothing was done")
 }
 
 /// A secret that a program hands over on an open descriptor: everything up to the end, less the last line end.

@@ -96,6 +96,15 @@ impl Dialogue {
         self.session.send_line(line).expect("the terminal is there");
     }
 
+    /// Types without Enter.
+    ///
+    /// # Panics
+    /// When the terminal is gone.
+    pub fn type_in(&mut self, text: &str) {
+        self.session.send(text).expect("the terminal is there");
+        self.session.flush().expect("the terminal is there");
+    }
+
     /// Waits for a question and types the answer.
     pub fn asked(&mut self, question: &str, answer: &str) {
         self.see(question);
@@ -171,6 +180,17 @@ impl Dialogue {
             other => panic!("it ended as {other:?}:\n{}", self.seen),
         }
     }
+}
+
+/// What stays of everything that was shown: without what was on screens of its own.
+pub fn staying(seen: &str) -> String {
+    let mut parts = seen.split("\u{1b}[?1049h");
+    let mut stays = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (_, after) = part.split_once("\u{1b}[?1049l").unwrap_or_default();
+        stays.push_str(after);
+    }
+    stays
 }
 
 /// The library reads every byte as a character of its own.
