@@ -11,6 +11,7 @@ use valise_protocol::time::Timestamp;
 use crate::escape;
 use crate::failure::{Failure, Outcome};
 use crate::home;
+use crate::ui::note;
 
 /// A mechanism and the relay through which it is reached.
 pub struct Addressee {
@@ -20,9 +21,22 @@ pub struct Addressee {
     pub relay: RelayContact,
     /// The card, where one was given as a file: it was checked, and a newer one is fetched all the same.
     pub card: Option<VerifiedCard>,
+    /// The contact names a way in through another relay, which this version cannot take.
+    pub avoids_ingress: bool,
 }
 
 impl Addressee {
+    /// Says, before anything is dialled, that the way in is not taken (spec §2.2).
+    pub fn tell_directness(&self) {
+        if self.avoids_ingress {
+            note(
+                "this contact names a way in through another relay, which this version cannot take: it goes straight to \
+                 the relay that holds the inbox, whose operator then sees your network address. If that must not be, stop \
+                 here with Ctrl-C.",
+            );
+        }
+    }
+
     /// Reads `--to`: a contact line, or the path of a card.
     ///
     /// # Errors
@@ -49,18 +63,15 @@ impl Addressee {
             Failure::new(format!("malformed contact line: {error}"))
                 .hint("copy it again, whole, from the mechanism's own website")
         })?;
-        let relay = contact
-            .ways()
-            .first()
-            .map(|way| way.relay.clone())
-            .ok_or_else(|| {
-                Failure::new("the contact line names no relay")
-                    .hint("it has the form valise1…@relay1…,host:port")
-            })?;
+        let way = contact.ways().first().ok_or_else(|| {
+            Failure::new("the contact line names no relay")
+                .hint("it has the form valise1…@relay1…,host:port")
+        })?;
         Ok(Self {
             address: contact.address(),
-            relay,
+            relay: way.relay.clone(),
             card: None,
+            avoids_ingress: way.ingress.is_some(),
         })
     }
 
@@ -74,6 +85,7 @@ impl Addressee {
             address: card.address(),
             relay,
             card: Some(card),
+            avoids_ingress: false,
         })
     }
 }

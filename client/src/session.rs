@@ -37,12 +37,44 @@ pub struct Errand<'a> {
     pub address: Address,
     /// What is known of its card already.
     pub known: Option<Known>,
-    /// Go on with a roster of which too few devices are fresh: only after the person was told the risk (spec §5.3).
-    pub despite_staleness: bool,
+    /// Go on with this roster, of which too few devices are fresh: only after the person was told the risk (spec §5.3).
+    pub despite_staleness: Option<Accepted>,
     /// Makes the deposit from the readers and the card's epoch; `None` deposits cover.
     pub deposit: Option<&'a Seal<'a>>,
     /// What to collect.
     pub poll: Poll,
+}
+
+/// A roster whose staleness a person accepted. They were told of this one, and of no other that may come next time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    epoch: u64,
+    freshness: (usize, usize),
+}
+
+impl Accepted {
+    /// What a card shows now.
+    pub fn of(card: &VerifiedCard, now: Timestamp) -> Self {
+        Self {
+            epoch: card.epoch(),
+            freshness: card.freshness(now),
+        }
+    }
+
+    /// Who reads what is sealed to a card: the fresh devices, or, if that was accepted, also those with older prekeys.
+    pub fn readers(
+        accepted: Option<Self>,
+        card: &VerifiedCard,
+        now: Timestamp,
+    ) -> Option<Vec<Prekey>> {
+        match card.readers(now) {
+            Ok(readers) => Some(readers),
+            Err(_) if accepted == Some(Self::of(card, now)) => {
+                Some(card.readers_despite_staleness(now))
+            }
+            Err(_) => None,
+        }
+    }
 }
 
 /// The poll of a session.
@@ -70,6 +102,9 @@ pub enum CardFault {
     /// It was refused (spec §5.3).
     #[error(transparent)]
     Card(#[from] CardError),
+    /// It is the mechanism's, and says that the mechanism has no inbox at this relay.
+    #[error("the mechanism's card does not name the relay that was reached")]
+    AnotherRelay,
 }
 
 /// Why the deposit did not take place.
@@ -123,7 +158,7 @@ pub async fn run_on(connection: &Connection, errand: &Errand<'_>, now: Timestamp
     );
     let ((card, deposit), poll) = tokio::join!(
         async {
-            let card = fetch_card(card_link, errand, now).await;
+            let card = fetch_card(card_link, connection, errand, now).await;
             let deposit = deposit(deposit_link, card.as_ref().ok(), errand, now).await;
             (card, deposit)
         },
@@ -164,6 +199,7 @@ fn poll_request(poll: &Poll) -> (DhSecret, Request) {
 
 async fn fetch_card(
     link: Result<OpenLink, LinkFault>,
+    connection: &Connection,
     errand: &Errand<'_>,
     now: Timestamp,
 ) -> Result<VerifiedCard, CardFault> {
@@ -176,7 +212,14 @@ async fn fetch_card(
     link.finish();
     match answer? {
         Answer::Card(bytes) => {
-            Ok(Card::decode(&bytes)?.verify(errand.address, errand.known.as_ref(), now)?)
+            let card = Card::decode(&bytes)?;
+            let card = card.verify(errand.address, errand.known.as_ref(), now)?;
+            let relay = connection.descriptor().id();
+            if card.relays().any(|listed| listed.id() == relay) {
+                Ok(card)
+            } else {
+                Err(CardFault::AnotherRelay)
+            }
         }
         _ => Err(LinkFault::Nonsense.into()),
     }
@@ -190,10 +233,7 @@ async fn deposit(
     now: Timestamp,
 ) -> Result<Stored, DepositFault> {
     let mut link = link?;
-    let readers = card.and_then(|card| match card.readers(now) {
-        Err(_) if errand.despite_staleness => Some(card.readers_despite_staleness(now)),
-        readers => readers.ok(),
-    });
+    let readers = card.and_then(|card| Accepted::readers(errand.despite_staleness, card, now));
     let (target, sealed, usable) = match (readers, card) {
         (Some(readers), Some(card)) if !readers.is_empty() => {
             let sealed = match errand.deposit {
@@ -263,6 +303,8 @@ impl From<CardFault> for Failure {
         match fault {
             CardFault::Link(fault) => fault.into(),
             CardFault::Card(error) => Self::from_card(&error),
+            CardFault::AnotherRelay => Self::new(fault.to_string())
+                .hint("the mechanism may have moved, or the contact line was altered: get it again from the mechanism's own website"),
         }
     }
 }

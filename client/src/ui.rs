@@ -7,6 +7,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use valise_protocol::contact::{Contact, RelayContact};
 use valise_protocol::id::Address;
@@ -17,12 +18,24 @@ use crate::failure::{Failure, Outcome};
 
 /// The longest secret read from a descriptor, in bytes.
 const SECRET: u64 = 4_096;
+/// What Linux keeps of a line that is typed or pasted, with its end (N_TTY_BUF_SIZE).
+const LINE: usize = 4_096;
 
 /// One line, or several, of result on standard output.
 pub fn say(text: &str) {
-    // A closed pipe is the reader's wish, not an error of ours.
-    let _ = writeln!(std::io::stdout(), "{text}");
+    // A closed pipe is the reader's wish, not an error of ours. Whoever deletes what was shown asks first whether it was.
+    let mut out = std::io::stdout();
+    if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
+        UNSAID.store(true, Ordering::Relaxed);
+    }
 }
+
+/// Whether everything that was said on standard output was taken.
+pub fn all_said() -> bool {
+    !UNSAID.load(Ordering::Relaxed)
+}
+
+static UNSAID: AtomicBool = AtomicBool::new(false);
 
 /// A sentence of result on standard output, wrapped to 80 columns.
 pub fn say_wrapped(text: &str) {
@@ -158,7 +171,7 @@ impl Terminal {
         let mut line = Zeroizing::new(String::new());
         match self.lines.read_line(&mut line) {
             Ok(0) | Err(_) => Err(ended()),
-            Ok(_) => Ok(Zeroizing::new(line.trim().to_owned())),
+            Ok(_) => Ok(Zeroizing::new(whole(&line)?.trim().to_owned())),
         }
     }
 
@@ -204,7 +217,7 @@ impl Terminal {
             match self.lines.read_line(&mut line) {
                 Ok(0) | Err(_) => break,
                 Ok(_) if line.trim_end() == "." => break,
-                Ok(_) => text.push_str(&line),
+                Ok(_) => text.push_str(whole(&line)?),
             }
         }
         Ok(text)
@@ -218,6 +231,18 @@ impl Terminal {
         let typed = rpassword::prompt_password(format!("{question} ")).map_err(|_| gone())?;
         Ok(Zeroizing::new(typed))
     }
+}
+
+/// A line as it was typed: a terminal that waits for whole lines silently drops what is beyond 4,095 bytes of one.
+fn whole(line: &str) -> Outcome<&str> {
+    if line.len() < LINE {
+        return Ok(line);
+    }
+    Err(Failure::new(format!(
+        "the terminal keeps {} bytes of a line and no more, so the rest of one was lost",
+        LINE - 1
+    ))
+    .hint("press Enter now and then, or give the text as a file: valise send --to CONTACT FILE"))
 }
 
 pub(crate) fn gone() -> Failure {

@@ -44,7 +44,7 @@ async fn measure(name: &str, retry_from: usize) {
         let errand = Errand {
             address: mechanism.address,
             known: None,
-            despite_staleness: false,
+            despite_staleness: None,
             deposit: Some(&|readers, epoch| {
                 Ok(defender.seal(&text, readers, epoch, &relay.contact()))
             }),

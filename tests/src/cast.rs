@@ -62,9 +62,20 @@ impl LiveRelay {
         Self::start(true, change).await
     }
 
+    /// A relay with a store in memory and the keys of the liars: so the mechanisms that it serves name a liar in their cards.
+    pub async fn turned_liar() -> Self {
+        let directory = tempfile::tempdir().expect("there is room");
+        crate::liar::copy_keys(directory.path());
+        Self::start_in(directory, false, |_| ()).await
+    }
+
     async fn start(on_disk: bool, change: impl FnOnce(&mut Config)) -> Self {
         let directory = tempfile::tempdir().expect("there is room");
         Identity::create(directory.path(), &mut rng(), START).expect("there is room");
+        Self::start_in(directory, on_disk, change).await
+    }
+
+    async fn start_in(directory: TempDir, on_disk: bool, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             host: "127.0.0.1".into(),
@@ -485,7 +496,7 @@ impl Defender {
         let errand = Errand {
             address: self.address,
             known,
-            despite_staleness: false,
+            despite_staleness: None,
             deposit: Some(&|readers, epoch| Ok(self.seal(text, readers, epoch, &contact))),
             poll: Poll::Nothing,
         };
@@ -508,7 +519,7 @@ impl Defender {
         let errand = Errand {
             address: self.address,
             known: None,
-            despite_staleness: false,
+            despite_staleness: None,
             deposit: None,
             poll,
         };

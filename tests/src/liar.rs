@@ -1,11 +1,13 @@
 //! A relay that lies: real keys, a real certificate, real links, and whatever answers a test wants.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
 
 use quinn::{Endpoint, EndpointConfig, RecvStream, SendStream, TokioRuntime};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
+use valise_client::dial::Connection;
 use valise_protocol::contact::RelayContact;
 use valise_protocol::limits::{FRAME, FRAME_PLAIN, LINK_1, LINK_3};
 use valise_protocol::link::{Link, Responder, Welcome};
@@ -31,6 +33,20 @@ pub enum Reaction {
     Silence,
     /// Sends this plaintext, well encrypted.
     Nonsense(Vec<u8>),
+}
+
+/// The keys of all liars of a process, and of [`crate::cast::LiveRelay::turned_liar`]: the relay that a mechanism chose, and that
+/// lies. Where a liar is another relay than the mechanism's, its card gives it away.
+pub(crate) fn copy_keys(to: &Path) {
+    static KEYS: LazyLock<TempDir> = LazyLock::new(|| {
+        let directory = tempfile::tempdir().expect("there is room");
+        Identity::create(directory.path(), &mut rng(), START).expect("there is room");
+        directory
+    });
+    for file in std::fs::read_dir(KEYS.path()).expect("it is there") {
+        let file = file.expect("it is there");
+        std::fs::copy(file.path(), to.join(file.file_name())).expect("there is room");
+    }
 }
 
 /// How it behaves.
@@ -64,7 +80,7 @@ impl Liar {
     /// When the system has no sockets or files left.
     pub fn start_at(manners: Manners, now: Timestamp) -> Self {
         let directory = tempfile::tempdir().expect("there is room");
-        Identity::create(directory.path(), &mut rng(), now).expect("there is room");
+        copy_keys(directory.path());
         let socket =
             quic::bind(SocketAddr::from(([127, 0, 0, 1], 0))).expect("the loopback is there");
         let port = socket.local_addr().expect("it is bound").port();
@@ -99,6 +115,19 @@ impl Liar {
     /// How it is reached.
     pub fn contact(&self) -> RelayContact {
         self.contact.clone()
+    }
+
+    /// The descriptor that its certificate carries, for a roster.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub async fn descriptor(&self, now: Timestamp) -> Vec<u8> {
+        let connection = Connection::dial(&self.contact, now)
+            .await
+            .expect("it answers");
+        let signed = connection.signed_descriptor().to_vec();
+        connection.close().await;
+        signed
     }
 }
 

@@ -255,6 +255,23 @@ impl Invocation {
         (status, String::from_utf8_lossy(&said).into_owned())
     }
 
+    /// Runs it to its end with its results in this file; gives what it said about them.
+    ///
+    /// # Panics
+    /// When the system cannot start processes or make pipes.
+    pub fn run_into(self, results: File) -> (ExitStatus, String) {
+        let (mut command, keep, _received) = self.command();
+        command.stdin(Stdio::null()).stdout(results);
+        let child = command.stderr(Stdio::piped()).spawn();
+        let child = child.expect("the program starts");
+        drop((command, keep));
+        let output = child.wait_with_output().expect("the program was started");
+        (
+            output.status,
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    }
+
     /// Starts it and leaves it running.
     ///
     /// # Panics

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use valise_client::dial::{Connection, DialError, fresh_key};
 use valise_client::link::LinkFault;
@@ -40,7 +40,7 @@ async fn send_through(liar: &Liar, address: Address, now: Timestamp) -> Result3 
     let errand = Errand {
         address,
         known: None,
-        despite_staleness: false,
+        despite_staleness: None,
         deposit: Some(&|readers, epoch| Ok(defender.seal("a case", readers, epoch, &contact))),
         poll: Poll::Nothing,
     };
@@ -49,8 +49,27 @@ async fn send_through(liar: &Liar, address: Address, now: Timestamp) -> Result3 
 
 /// A mechanism that exists somewhere; the liar has its card.
 async fn mechanism(devices: usize) -> Mechanism {
-    let relay = LiveRelay::in_memory(|_| ()).await;
+    let relay = LiveRelay::turned_liar().await;
     Mechanism::new(devices, &relay).await
+}
+
+#[tokio::test]
+async fn a_relay_that_the_mechanism_never_chose_gets_nothing() {
+    let relay = LiveRelay::in_memory(|_| ()).await;
+    let mechanism = Mechanism::new(1, &relay).await;
+    let card = mechanism.card().encode();
+    let targets = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&targets);
+    let liar = Liar::reacting(move |request| {
+        if let Request::Deposit { target, .. } = request {
+            seen.lock().unwrap().push(*target);
+        }
+        Reaction::Answer(polite(request, &card))
+    });
+    let result = send_through(&liar, mechanism.address, START).await;
+    assert!(matches!(result.card, Err(CardFault::AnotherRelay)));
+    assert!(matches!(result.deposit, Err(DepositFault::NoCard)));
+    assert_eq!(*targets.lock().unwrap(), [Target::Sink]);
 }
 
 #[tokio::test]
@@ -381,7 +400,7 @@ async fn shape_of(
     let errand = Errand {
         address,
         known: None,
-        despite_staleness: false,
+        despite_staleness: None,
         deposit: sends.then_some(seal),
         poll,
     };

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use valise_client::link::LinkFault;
-use valise_client::session::{Errand, Poll, run};
+use valise_client::session::{Accepted, Errand, Poll, run};
 use valise_protocol::card::{DeviceKeys, Proof};
 use valise_protocol::envelope::{OpenError, open, seal};
 use valise_protocol::id::{EnvelopeDigest, MailboxId};
@@ -279,7 +279,8 @@ async fn nothing_is_sent_while_too_few_devices_are_fresh() {
     relay.clock.advance(PREKEY_FRESH);
     let defender = Defender::new(mechanism.address);
     let result = defender.send("a case", &relay, None).await;
-    assert!(result.card.unwrap().readers(relay.now()).is_err());
+    let card = result.card.unwrap();
+    assert!(card.readers(relay.now()).is_err());
     assert!(result.deposit.is_err());
     assert!(
         mechanism.pull(0, &relay).await.unwrap().is_empty(),
@@ -290,7 +291,7 @@ async fn nothing_is_sent_while_too_few_devices_are_fresh() {
     let errand = Errand {
         address: mechanism.address,
         known: None,
-        despite_staleness: true,
+        despite_staleness: Some(Accepted::of(&card, relay.now())),
         deposit: Some(&|readers, epoch| Ok(defender.seal("a case", readers, epoch, &contact))),
         poll: Poll::Nothing,
     };

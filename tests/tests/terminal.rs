@@ -222,6 +222,21 @@ fn the_phrase_is_on_the_terminal_and_in_no_stream_that_is_a_file() {
     }
 }
 
+/// The terminal's own line editing would cut it without a word, and half a case would travel.
+#[test]
+fn a_line_that_the_terminal_cut_is_refused_before_anything_travels() {
+    let stage = stage();
+    let (socket, contact) = contact_of_nobody();
+    let send = stage.defender().args(["send", "--to", &contact]);
+    let mut dialogue = Dialogue::start(&stage, send);
+    dialogue.see("single full stop.");
+    dialogue.answer(&"a long story ".repeat(600));
+    let rest = dialogue.see("give the text as a");
+    assert!(rest.contains("4095 bytes of a line"), "{rest}");
+    assert_eq!(dialogue.end().0, 1);
+    assert!(socket.recv(&mut [0; 2048]).is_err(), "nothing travelled");
+}
+
 #[test]
 fn again_asks_for_the_words_and_leaves_one_submission() {
     let stage = stage();

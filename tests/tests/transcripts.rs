@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use tokio::runtime::{Builder, Runtime};
 use valise_protocol::card::{Card, DeviceKeys, Profile, Roster, SignedStatement, first_root};
@@ -265,13 +265,19 @@ fn what_is_refused_before_anything_travels_is_told_as_written_down() {
 }
 
 /// A card issued then.
-fn card(issued: Timestamp) -> Card {
+fn card(issued: Timestamp, relay: Vec<u8>) -> Card {
     let root = SigningKey::generate(&mut rng());
     let address = Address::of_root(root.verifying_key().as_bytes());
     let device = DeviceKeys::generate(&mut rng());
     let profile = Profile::named(vec![("en".into(), "Example Mechanism".into())]);
-    let relays = vec![b"no descriptor".to_vec()];
-    let roster = Roster::new(address, 1, vec![device.public()], relays, profile, issued);
+    let roster = Roster::new(
+        address,
+        1,
+        vec![device.public()],
+        vec![relay],
+        profile,
+        issued,
+    );
     let prekey = PrekeySecret::generate(&mut rng()).public();
     let statement = SignedStatement::sign(address, &device, 1, prekey, issued);
     Card::new(
@@ -285,7 +291,10 @@ fn card(issued: Timestamp) -> Card {
 fn a_card_that_cannot_be_used_is_told_as_written_down() {
     let stage = stage();
     let mut transcript = Transcript::new("cards", stage.port());
-    let old = card(valise_client::command::now().minus(100 * DAY));
+    let old = card(
+        valise_client::command::now().minus(100 * DAY),
+        b"no descriptor".to_vec(),
+    );
     std::fs::write(stage.path().join("old.card"), old.encode()).unwrap();
     let show = |card: &str| stage.defender().args(["card", "show", card]);
     transcript.run(show("old.card"));
@@ -573,12 +582,15 @@ fn every_line_has_at_most_80_columns() {
 /// A relay that takes submissions and never says so, and the contact of a mechanism whose card it holds.
 fn silent_relay() -> (Liar, String) {
     let now = valise_client::command::now();
-    let card = card(now).encode();
-    let address = Card::decode(&card).unwrap().address();
+    let held = Arc::new(OnceLock::new());
+    let shown = Arc::clone(&held);
     let manners = Manners {
         welcome: Welcome { effort: 0 },
         react: Arc::new(move |request| match request {
-            Request::Card { .. } => Reaction::Answer(Answer::Card(card.clone())),
+            Request::Card { .. } => {
+                let card: &Vec<u8> = shown.get().unwrap();
+                Reaction::Answer(Answer::Card(card.clone()))
+            }
             Request::Deposit { .. } => Reaction::Silence,
             _ => Reaction::Answer(Answer::Item(Item {
                 waiting: 0,
@@ -589,6 +601,9 @@ fn silent_relay() -> (Liar, String) {
     };
     let _inside = runtime().enter();
     let liar = Liar::start_at(manners, now);
+    let card = card(now, runtime().block_on(liar.descriptor(now)));
+    let address = card.address();
+    held.set(card.encode()).unwrap();
     let contact = format!("{address}@{}", liar.contact());
     (liar, contact)
 }

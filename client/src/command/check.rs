@@ -1,7 +1,7 @@
 //! `valise check`: the answers in a return mailbox.
 
 use valise_protocol::card::{Known, VerifiedCard};
-use valise_protocol::envelope::open;
+use valise_protocol::envelope::{OpenError, Opened, open};
 use valise_protocol::id::EnvelopeDigest;
 use valise_protocol::message::{Mailbox as Found, Message, Reply};
 use valise_protocol::phrase::DefenderKeys;
@@ -13,7 +13,7 @@ use crate::command::card::name;
 use crate::failure::{Failure, Outcome};
 use crate::phrase;
 use crate::session::{self, Errand, Poll, Result3};
-use crate::ui::{Terminal, note, quote, say, say_wrapped};
+use crate::ui::{Terminal, all_said, note, quote, say, say_wrapped};
 
 /// Ask whether the mechanism has answered.
 #[derive(Debug, clap::Args)]
@@ -38,6 +38,7 @@ const MOST: usize = 64;
 /// A failure in the person's words.
 pub fn run(check: Check, now: Timestamp) -> Outcome<()> {
     let to = Addressee::read(&check.to, now)?;
+    to.tell_directness();
     let phrase = phrase::ask(check.phrase_fd)?;
     note("working out the keys; this takes a moment");
     let keys = phrase.stretch().for_mechanism(&to.address);
@@ -56,6 +57,10 @@ struct Answered {
 enum Signer {
     /// It is on the mechanism's current roster.
     Current,
+    /// It is on the roster that the relay shows, which too few devices have confirmed lately.
+    Unconfirmed,
+    /// It names a newer roster than the relay shows.
+    Ahead,
     /// It was on an earlier one, issued then.
     Removed(Timestamp),
     /// The current roster could not be fetched.
@@ -69,7 +74,9 @@ async fn collect(
     now: Timestamp,
 ) -> Outcome<()> {
     let mut cursor = 0;
-    let mut seen = Vec::new();
+    let mut items = 0;
+    // Only what a person saw, and what no version of this program could ever open, is deleted.
+    let mut deletable = Vec::new();
     let mut shown = 0;
     let mut known = to.card.as_ref().map(VerifiedCard::known);
     loop {
@@ -83,20 +90,35 @@ async fn collect(
         known = card.map(VerifiedCard::known).or(known);
         let item = result.poll?;
         let Some(envelope) = item.envelope else { break };
-        seen.push(EnvelopeDigest::of(envelope.as_slice()));
-        shown += usize::from(show(envelope.as_slice(), to, keys, card));
+        if item.cursor <= cursor {
+            return Err(Failure::new(
+                "the relay shows the same item again and again, so nothing more was asked for",
+            ));
+        }
+        let outcome = show(envelope.as_slice(), to, keys, card, now);
+        shown += usize::from(outcome == Shown::Yes);
+        if outcome != Shown::NotNow {
+            deletable.push(EnvelopeDigest::of(envelope.as_slice()));
+        }
         cursor = item.cursor;
-        if item.waiting == 0 || seen.len() >= MOST {
+        items += 1;
+        if item.waiting == 0 || items >= MOST {
             break;
         }
     }
     if shown == 0 {
-        nothing(seen.len());
+        nothing(items);
     }
-    if seen.is_empty() || !wants_deletion(check)? {
+    if !all_said() {
+        return Err(
+            Failure::new("not all of it could be written, so nothing was deleted")
+                .hint("run it again where there is room, or on the terminal itself"),
+        );
+    }
+    if deletable.is_empty() || !wants_deletion(check)? {
         return Ok(());
     }
-    ask(to, keys, seen, u64::MAX, known, now).await?.poll?;
+    ask(to, keys, deletable, u64::MAX, known, now).await?.poll?;
     say("Deleted from the relay.");
     Ok(())
 }
@@ -117,39 +139,64 @@ async fn ask(
     let errand = Errand {
         address: to.address,
         known,
-        despite_staleness: false,
+        despite_staleness: None,
         deposit: None,
         poll,
     };
     Ok(session::run(&to.relay, errand, now).await?)
 }
 
-/// Shows one envelope's answer; `false` where it is nothing for a person.
-fn show(envelope: &[u8], to: &Addressee, keys: &DefenderKeys, card: Option<&VerifiedCard>) -> bool {
-    match read(envelope, to, keys, card) {
-        Ok(Some(answered)) => {
-            print(&answered, card);
-            true
+/// What became of one item of the mailbox.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    /// It was printed.
+    Yes,
+    /// It is not under these words' keys, or was altered: nobody can ever read it.
+    Never,
+    /// This program could not show it, but another version, or another day's card, might.
+    NotNow,
+}
+
+/// Shows one envelope's answer.
+fn show(
+    envelope: &[u8],
+    to: &Addressee,
+    keys: &DefenderKeys,
+    card: Option<&VerifiedCard>,
+    now: Timestamp,
+) -> Shown {
+    let opened = match open(envelope, &to.address, &[&keys.reply()]) {
+        Ok(opened) => opened,
+        Err(error) => {
+            note(&format!("one item in the mailbox was not shown: {error}"));
+            return match error {
+                OpenError::UnknownVersion(_) | OpenError::UnknownSuite(_) => Shown::NotNow,
+                _ => Shown::Never,
+            };
         }
-        Ok(None) => false,
+    };
+    match read(&opened, to, card, now) {
+        Ok(answered) => {
+            print(&answered, card);
+            Shown::Yes
+        }
         Err(failure) => {
             note(&format!(
                 "one item in the mailbox was not shown: {}",
                 failure.what()
             ));
-            false
+            Shown::NotNow
         }
     }
 }
 
 fn read(
-    envelope: &[u8],
+    opened: &Opened,
     to: &Addressee,
-    keys: &DefenderKeys,
     card: Option<&VerifiedCard>,
-) -> Outcome<Option<Answered>> {
+    now: Timestamp,
+) -> Outcome<Answered> {
     let not_ours = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
-    let opened = open(envelope, &to.address, &[&keys.reply()]).map_err(|error| not_ours(&error))?;
     let message = Message::decode(&opened.message).map_err(|error| not_ours(&error))?;
     message
         .check_found_in(Found::Return)
@@ -157,7 +204,7 @@ fn read(
     let (reply, acknowledges) = match message {
         Message::Acknowledgement(reply) => (reply, true),
         Message::Reply(reply) => (reply, false),
-        _ => return Ok(None),
+        _ => return Err(Failure::new("it is of a kind that does not belong here")),
     };
     let roster = reply
         .proof
@@ -167,15 +214,19 @@ fn read(
         return Err(Failure::new("it is not from a device of this mechanism"));
     }
     let signer = match card {
-        Some(card) if card.roster().has_identity(&opened.writer) => Signer::Current,
-        Some(_) => Signer::Removed(roster.issued()),
+        Some(card) if roster.epoch() > card.epoch() => Signer::Ahead,
+        Some(card) if !card.roster().has_identity(&opened.writer) => {
+            Signer::Removed(roster.issued())
+        }
+        Some(card) if card.readers(now).is_ok() => Signer::Current,
+        Some(_) => Signer::Unconfirmed,
         None => Signer::Unknown,
     };
-    Ok(Some(Answered {
+    Ok(Answered {
         reply,
         acknowledges,
         signer,
-    }))
+    })
 }
 
 fn print(answered: &Answered, card: Option<&VerifiedCard>) {
@@ -199,6 +250,12 @@ fn print(answered: &Answered, card: Option<&VerifiedCard>) {
                 "  NOT verified: from a device since removed; it was on the roster of {issued}."
             )
         }
+        Signer::Unconfirmed => "  NOT verified: from a device on the roster that the relay shows, which too few devices have \
+                                confirmed in the last 14 days. It may have been removed since."
+            .to_owned(),
+        Signer::Ahead => "  NOT verified: it names a newer roster than the relay shows. Somebody may be holding back the \
+                          newer card: ask the mechanism by another way."
+            .to_owned(),
         Signer::Unknown => "  Not verified: the current roster could not be fetched.".to_owned(),
     });
     if let Some(text) = &reply.text {

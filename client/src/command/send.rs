@@ -26,7 +26,7 @@ use crate::handling;
 use crate::home;
 use crate::phrase;
 use crate::random;
-use crate::session::{self, CardFault, Errand, Poll, Result3, Sealed};
+use crate::session::{self, Accepted, CardFault, Errand, Poll, Result3, Sealed};
 use crate::ui::{Terminal, note, say, say_wrapped, stdin_is_terminal};
 
 /// Send a submission to a mechanism.
@@ -200,6 +200,7 @@ fn too_long(length: u64) -> Failure {
 
 /// What is known before anything travels.
 fn introduce(to: &Addressee) {
+    to.tell_directness();
     if let Some(card) = &to.card {
         note(&format!(
             "this card calls itself {}; nobody vouches for it.",
@@ -216,7 +217,7 @@ fn introduce(to: &Addressee) {
 
 async fn deliver(draft: &Draft<'_>, known: Option<Known>, now: Timestamp) -> Outcome<()> {
     note("sending");
-    let result = small_session(draft, known, false, now).await?;
+    let result = small_session(draft, known, None, now).await?;
     let card = match result.card {
         Ok(card) => card,
         Err(fault) => return Err(Failure::from(fault).hint("nothing was sent")),
@@ -225,21 +226,30 @@ async fn deliver(draft: &Draft<'_>, known: Option<Known>, now: Timestamp) -> Out
         "this card calls itself {}; nobody vouches for it.",
         name(&card)
     ));
-    if card.readers(now).is_ok() {
-        return report(draft, &card, result.deposit.map_err(Failure::from)?, now);
+    if let Ok(readers) = card.readers(now) {
+        let stored = result.deposit.map_err(Failure::from)?;
+        return report(draft, &card, readers.len(), stored, now);
     }
     accept_staleness(&card, now)?;
-    let result = small_session(draft, Some(card.known()), true, now).await?;
+    let accepted = Some(Accepted::of(&card, now));
+    let result = small_session(draft, Some(card.known()), accepted, now).await?;
     let card = result
         .card
         .map_err(|fault: CardFault| Failure::from(fault).hint("nothing was sent"))?;
-    report(draft, &card, result.deposit.map_err(Failure::from)?, now)
+    let Some(readers) = Accepted::readers(accepted, &card, now) else {
+        return Err(
+            Failure::new("the mechanism's card changed meanwhile, so nothing was sent")
+                .hint("send again: you will be asked about the one that is there now"),
+        );
+    };
+    let stored = result.deposit.map_err(Failure::from)?;
+    report(draft, &card, readers.len(), stored, now)
 }
 
 async fn small_session(
     draft: &Draft<'_>,
     known: Option<Known>,
-    despite_staleness: bool,
+    despite_staleness: Option<Accepted>,
     now: Timestamp,
 ) -> Outcome<Result3> {
     let errand = Errand {
@@ -275,11 +285,17 @@ fn accept_staleness(card: &VerifiedCard, now: Timestamp) -> Outcome<()> {
 }
 
 /// What the person may now count on.
-fn report(draft: &Draft<'_>, card: &VerifiedCard, stored: Stored, now: Timestamp) -> Outcome<()> {
-    let (fresh, devices) = card.freshness(now);
+fn report(
+    draft: &Draft<'_>,
+    card: &VerifiedCard,
+    readers: usize,
+    stored: Stored,
+    now: Timestamp,
+) -> Outcome<()> {
+    let devices = card.roster().devices().len();
     let (shortest, longest) = card
         .relay_descriptors()
-        .next()
+        .find(|relay| relay.id() == draft.relay.id())
         .map_or((23, 37), |relay| relay.retention_days());
     let id = draft.id();
     say_wrapped(&match stored {
@@ -295,7 +311,7 @@ fn report(draft: &Draft<'_>, card: &VerifiedCard, stored: Stored, now: Timestamp
         }
     });
     say_wrapped(&format!(
-        "{fresh} of {devices} devices of {} will be able to read it.",
+        "{readers} of {devices} devices of {} will be able to read it.",
         name(card)
     ));
     say_wrapped("Nobody has read it yet. When somebody does and says so, `valise check` shows it.");
