@@ -16,6 +16,7 @@ use valise_protocol::time::Timestamp;
 
 use crate::escape;
 use crate::failure::Outcome;
+use crate::interrupt::{interrupted, until_told};
 use crate::ui;
 use crate::vault::command::Access;
 
@@ -65,6 +66,15 @@ impl MechanismGroup {
     /// # Errors
     /// A failure for the person.
     pub async fn run(&self, now: Timestamp) -> Outcome<()> {
+        let told = || {
+            Err(interrupted()
+                .hint("what was changed until then is in the vault: look, then give the same command again")
+                .hint("what is not at the relay yet is brought there by: valise mechanism publish"))
+        };
+        until_told(self.perform(now)).await.unwrap_or_else(told)
+    }
+
+    async fn perform(&self, now: Timestamp) -> Outcome<()> {
         match &self.command {
             MechanismCommand::Init(init) => init.run(&self.access, now).await,
             MechanismCommand::Device(command) => command.run(&self.access, now).await,
