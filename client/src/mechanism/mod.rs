@@ -6,6 +6,7 @@ pub mod prekeys;
 pub mod exchange;
 pub mod publish;
 pub mod init;
+pub mod succession;
 pub mod device;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use crate::vault::command::Access;
 use self::device::DeviceCommand;
 use self::init::{Init, say_contact};
 use self::publish::RootArgs;
+use self::succession::RootCommand;
 
 /// `valise mechanism`
 #[derive(Args, Debug)]
@@ -50,6 +52,9 @@ pub enum MechanismCommand {
         #[arg(long)]
         qr: bool,
     },
+    /// Let a next root key take over
+    #[command(subcommand)]
+    Root(RootCommand),
     /// Beside the root key: give the card 90 more days
     Renew {
         /// The root key
@@ -78,6 +83,7 @@ impl MechanismGroup {
         match &self.command {
             MechanismCommand::Init(init) => init.run(&self.access, now).await,
             MechanismCommand::Device(command) => command.run(&self.access, now).await,
+            MechanismCommand::Root(command) => command.run(&self.access, now).await,
             MechanismCommand::Card { output, qr } => self.card(output.as_ref(), *qr, now),
             MechanismCommand::Renew { root } => self.renew(root, now).await,
             MechanismCommand::Publish => self.publish(now).await,
@@ -108,12 +114,7 @@ impl MechanismGroup {
 
     async fn renew(&self, root: &RootArgs, now: Timestamp) -> Outcome<()> {
         let vault = self.access.open()?;
-        if let Err(failure) = publish::publish(&vault, now).await {
-            ui::note(&format!(
-                "going on with the card in the vault: {}",
-                failure.what()
-            ));
-        }
+        publish::refresh(&vault, now).await;
         let state = vault.state()?;
         let held = card::needed(&state, now)?;
         let root = root.open(&held.card)?;
