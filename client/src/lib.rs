@@ -9,6 +9,7 @@ pub mod random;
 pub mod home;
 pub mod ui;
 pub mod page;
+pub mod interrupt;
 pub mod phrase;
 pub mod handling;
 pub mod link;

@@ -6,7 +6,7 @@
 //! a standard stream that might be a file. Programs hand secrets over on file descriptors.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, IsTerminal, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, IsTerminal, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use valise_protocol::contact::{Contact, RelayContact};
@@ -228,7 +228,12 @@ impl Terminal {
     /// # Errors
     /// As [`Terminal::ask`].
     pub fn ask_hidden(&mut self, question: &str) -> Outcome<Zeroizing<String>> {
-        let typed = rpassword::prompt_password(format!("{question} ")).map_err(|_| gone())?;
+        let typed = rpassword::prompt_password(format!("{question} "));
+        let typed = typed.map_err(|error| match error.kind() {
+            ErrorKind::Interrupted => Failure::new("interrupted").hint("nothing was done"),
+            ErrorKind::UnexpectedEof => ended(),
+            _ => gone(),
+        })?;
         Ok(Zeroizing::new(typed))
     }
 }

@@ -3,9 +3,11 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use quinn::{Endpoint, EndpointConfig, RecvStream, SendStream, TokioRuntime};
 use tempfile::TempDir;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use valise_client::dial::Connection;
 use valise_protocol::contact::RelayContact;
@@ -31,6 +33,8 @@ pub enum Reaction {
     Truncated(Answer),
     /// Says nothing and ends the stream.
     Silence,
+    /// Says nothing and holds the stream open.
+    Waiting,
     /// Sends this plaintext, well encrypted.
     Nonsense(Vec<u8>),
 }
@@ -61,6 +65,7 @@ pub struct Manners {
 /// The liar, until it is dropped.
 pub struct Liar {
     contact: RelayContact,
+    connections: watch::Receiver<usize>,
     task: JoinHandle<()>,
     _directory: TempDir,
 }
@@ -96,9 +101,11 @@ impl Liar {
         let endpoint = Endpoint::new(EndpointConfig::default(), Some(server), socket, runtime)
             .expect("it starts");
         let contact = identity.contact();
-        let task = tokio::spawn(serve(endpoint, identity, manners));
+        let (count, connections) = watch::channel(0);
+        let task = tokio::spawn(serve(endpoint, identity, manners, Arc::new(count)));
         Self {
             contact,
+            connections,
             task,
             _directory: directory,
         }
@@ -110,6 +117,17 @@ impl Liar {
             welcome: Welcome { effort: 0 },
             react: Arc::new(react),
         })
+    }
+
+    /// Waits until it has so many connections. One that its client did not close counts until it has been silent for too long.
+    ///
+    /// # Panics
+    /// When it has not within this time.
+    pub async fn connected(&self, count: usize, within: Duration) {
+        let mut connections = self.connections.clone();
+        let there = connections.wait_for(|now| *now == count);
+        let there = tokio::time::timeout(within, there).await;
+        assert!(there.is_ok(), "it has {}", *self.connections.borrow());
     }
 
     /// How it is reached.
@@ -137,16 +155,24 @@ impl Drop for Liar {
     }
 }
 
-async fn serve(endpoint: Endpoint, identity: Arc<Identity>, manners: Manners) {
+async fn serve(
+    endpoint: Endpoint,
+    identity: Arc<Identity>,
+    manners: Manners,
+    count: Arc<watch::Sender<usize>>,
+) {
     while let Some(incoming) = endpoint.accept().await {
         let (identity, manners) = (identity.clone(), manners.clone());
+        let count = count.clone();
         tokio::spawn(async move {
             let Ok(connection) = incoming.await else {
                 return;
             };
+            count.send_modify(|count| *count += 1);
             while let Ok((send, receive)) = connection.accept_bi().await {
                 tokio::spawn(link(send, receive, identity.clone(), manners.clone()));
             }
+            count.send_modify(|count| *count -= 1);
         });
     }
 }
@@ -211,6 +237,10 @@ async fn react(
             sealed[..sealed.len() / 2].to_vec()
         }
         Reaction::Silence => Vec::new(),
+        Reaction::Waiting => {
+            let _ = send.stopped().await;
+            return None;
+        }
         Reaction::Nonsense(plain) => link.seal(&plain).ok()?,
     };
     send.write_all(&bytes).await.ok()?;

@@ -1,5 +1,6 @@
 //! What whole-behaviour tests and the tour share: running the real programs, as their people would.
 
+pub mod card;
 pub mod cast;
 pub mod liar;
 pub mod program;

@@ -360,19 +360,32 @@ impl Running {
         self.0.id()
     }
 
-    /// Asks it to stop and waits for its end; gives its status and what it wrote to standard error.
+    /// Presses Ctrl-C, asks it to stop, or whatever else the signal means.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        // It may have ended by itself.
+        let _ = rustix::process::kill_process(rustix::process::Pid::from_child(&self.0), signal);
+    }
+
+    /// Waits for its end; gives its status and what it wrote to standard error, if that is no file.
     ///
     /// # Panics
     /// When the process is not ours any more.
-    pub fn stop(mut self) -> (ExitStatus, String) {
-        let pid = rustix::process::Pid::from_child(&self.0);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+    pub fn end(mut self) -> (ExitStatus, String) {
         let status = self.0.wait().expect("it was started by us");
         let mut said = String::new();
         if let Some(mut stderr) = self.0.stderr.take() {
             let _ = stderr.read_to_string(&mut said);
         }
         (status, said)
+    }
+
+    /// Asks it to stop and waits for its end; gives its status and what it wrote to standard error.
+    ///
+    /// # Panics
+    /// When the process is not ours any more.
+    pub fn stop(self) -> (ExitStatus, String) {
+        self.signal(rustix::process::Signal::TERM);
+        self.end()
     }
 
     /// Ends it as a crash would.

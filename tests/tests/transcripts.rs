@@ -6,15 +6,11 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use tokio::runtime::{Builder, Runtime};
-use valise_protocol::card::{Card, DeviceKeys, Profile, Roster, SignedStatement, first_root};
 use valise_protocol::id::Address;
-use valise_protocol::key::SigningKey;
 use valise_protocol::limits::DAY;
 use valise_protocol::link::Welcome;
-use valise_protocol::prekey::PrekeySecret;
-use valise_protocol::time::Timestamp;
 use valise_protocol::wire::{Answer, Item, Request};
-use valise_tests::cast::rng;
+use valise_tests::card::card;
 use valise_tests::liar::{Liar, Manners, Reaction};
 use valise_tests::program::Invocation;
 use valise_tests::stage::{FORM, ROOT, Stage, VAULT};
@@ -262,29 +258,6 @@ fn what_is_refused_before_anything_travels_is_told_as_written_down() {
     transcript.run(stage.operator().args(["inbox", "allow", "bob"]));
     transcript.run(stage.operator().args(["sevre"]));
     transcript.hold();
-}
-
-/// A card issued then.
-fn card(issued: Timestamp, relay: Vec<u8>) -> Card {
-    let root = SigningKey::generate(&mut rng());
-    let address = Address::of_root(root.verifying_key().as_bytes());
-    let device = DeviceKeys::generate(&mut rng());
-    let profile = Profile::named(vec![("en".into(), "Example Mechanism".into())]);
-    let roster = Roster::new(
-        address,
-        1,
-        vec![device.public()],
-        vec![relay],
-        profile,
-        issued,
-    );
-    let prekey = PrekeySecret::generate(&mut rng()).public();
-    let statement = SignedStatement::sign(address, &device, 1, prekey, issued);
-    Card::new(
-        first_root(&root),
-        roster.unwrap().sign(&root),
-        vec![statement],
-    )
 }
 
 #[test]

@@ -11,6 +11,7 @@ use crate::addressee::Addressee;
 use crate::command::block_on;
 use crate::command::card::name;
 use crate::failure::{Failure, Outcome};
+use crate::interrupt::{interrupted, until_told};
 use crate::phrase;
 use crate::session::{self, Errand, Poll, Result3};
 use crate::ui::{Terminal, all_said, note, quote, say, say_wrapped};
@@ -143,7 +144,23 @@ async fn ask(
         deposit: None,
         poll,
     };
-    Ok(session::run(&to.relay, errand, now).await?)
+    let deletes = matches!(&errand.poll, Poll::Return { removals, .. } if !removals.is_empty());
+    match until_told(session::run(&to.relay, errand, now)).await {
+        Some(result) => Ok(result?),
+        None => Err(stopped(deletes)),
+    }
+}
+
+/// What a person is told who pressed Ctrl-C, or whose system wanted an end.
+fn stopped(deletes: bool) -> Failure {
+    if deletes {
+        interrupted().hint(
+            "the answers shown may be deleted from the relay or not: the same command again shows what is left",
+        )
+    } else {
+        interrupted()
+            .hint("nothing was deleted; the same command again is safe and shows every answer")
+    }
 }
 
 /// What became of one item of the mailbox.

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use zeroize::Zeroizing;
 
@@ -24,6 +25,7 @@ use crate::escape;
 use crate::failure::{Failure, Outcome};
 use crate::handling;
 use crate::home;
+use crate::interrupt::until_told;
 use crate::phrase;
 use crate::random;
 use crate::session::{self, Accepted, CardFault, Errand, Poll, Result3, Sealed};
@@ -74,6 +76,7 @@ pub fn run(send: Send, now: Timestamp) -> Outcome<()> {
         relay: &to.relay,
         keys: &keys,
         content: &content,
+        sealed: AtomicBool::new(false),
     };
     let known = to.card.as_ref().map(VerifiedCard::known);
     block_on(deliver(&draft, known, now))
@@ -85,6 +88,8 @@ struct Draft<'a> {
     relay: &'a RelayContact,
     keys: &'a DefenderKeys,
     content: &'a [u8],
+    /// Whether it was sealed: it leaves as soon as it is.
+    sealed: AtomicBool,
 }
 
 impl Draft<'_> {
@@ -92,8 +97,22 @@ impl Draft<'_> {
         SubmissionId::from_bytes(self.keys.message_tag(self.content).id())
     }
 
+    /// What a person is told who pressed Ctrl-C, or whose system wanted an end.
+    fn stopped(&self) -> Failure {
+        if self.sealed.load(Ordering::Relaxed) {
+            Failure::new("interrupted: the submission may have been sent").hint(
+                "to be sure, give the same command again with --again and the same words and text: it never arrives twice",
+            )
+        } else {
+            Failure::new("interrupted before the submission was sent").hint(
+                "the same command again is safe; with --again it goes on under the same words",
+            )
+        }
+    }
+
     /// The envelope for these readers (spec §4).
     fn seal(&self, readers: &[Prekey], epoch: u64) -> Result<Sealed, SealError> {
+        self.sealed.store(true, Ordering::Relaxed);
         let tag = self.keys.message_tag(self.content);
         let reply = self.keys.reply().public();
         let message = Message::Submission(Submission {
@@ -259,7 +278,10 @@ async fn small_session(
         deposit: Some(&|readers, epoch| draft.seal(readers, epoch)),
         poll: Poll::Nothing,
     };
-    Ok(session::run(draft.relay, errand, now).await?)
+    match until_told(session::run(draft.relay, errand, now)).await {
+        Some(result) => Ok(result?),
+        None => Err(draft.stopped()),
+    }
 }
 
 /// Too few devices are fresh: the person decides, knowing the risk (spec §5.3).

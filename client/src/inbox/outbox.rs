@@ -13,6 +13,7 @@ use valise_protocol::wire::{Answer, Request, Target};
 use crate::command::now;
 use crate::dial::{Connection, fresh_key};
 use crate::failure::{Failure, Outcome};
+use crate::interrupt::{interrupted, until_told};
 use crate::link::LinkFault;
 use crate::mechanism::card;
 use crate::random;
@@ -23,6 +24,19 @@ use crate::vault::state::{Outgoing, State};
 
 /// The longest random wait before a deposit, in seconds, where the person names no other.
 pub const LONGEST_WAIT: u64 = 30;
+
+/// Sends what answers one submission, unless the program is told to stop before.
+///
+/// # Errors
+/// As [`deliver`].
+pub async fn deliver_answer(vault: &Vault, to: SubmissionId, longest: u64) -> Outcome<()> {
+    match until_told(deliver(vault, Some(to), longest)).await {
+        Some(delivered) => delivered.map(drop),
+        None => Err(interrupted()
+            .hint("the sealed answer is in the vault, and may have left already")
+            .hint("do not write it again: it is sent, and never twice, by: valise inbox pull")),
+    }
+}
 
 /// Sends what waits: everything, or what answers one submission. `longest` bounds each random wait, in seconds.
 ///

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
 use valise_protocol::contact::RelayContact;
 use valise_protocol::id::{EnvelopeDigest, MailboxId};
 use valise_protocol::limits::WAIT_SECONDS;
@@ -14,6 +13,7 @@ use valise_protocol::wire::{Answer, Item, Request, Target};
 
 use crate::command::now;
 use crate::failure::{Failure, Outcome};
+use crate::interrupt::{interrupted, until_told};
 use crate::link::{LinkFault, OpenLink};
 use crate::mechanism::exchange::{exchange, relays};
 use crate::mechanism::prekeys::{self, Collected};
@@ -69,8 +69,18 @@ impl Tally {
 /// Collects once.
 ///
 /// # Errors
-/// A failure when no relay was reached.
+/// A failure when no relay was reached, or the program was told to stop.
 pub async fn once(vault: &Vault, delay: u64) -> Outcome<()> {
+    let told = || {
+        let failure = interrupted();
+        Err(failure.hint("what came is in the vault; the rest still waits: valise inbox pull"))
+    };
+    until_told(collect_all(vault, delay))
+        .await
+        .unwrap_or_else(told)
+}
+
+async fn collect_all(vault: &Vault, delay: u64) -> Outcome<()> {
     let mut tally = Tally::default();
     let mut outcome = Ok(());
     for relay in relays(&vault.state()?)? {
@@ -98,22 +108,18 @@ pub async fn once(vault: &Vault, delay: u64) -> Outcome<()> {
 /// Collects, and goes on collecting until the program is told to stop (SIGINT or SIGTERM).
 ///
 /// # Errors
-/// A failure of the first collection, or when the system gives no signals.
+/// A failure of the first collection.
 pub async fn watch(vault: &Vault, delay: u64) -> Outcome<()> {
-    let no_signals = |_| Failure::new("the system does not let this program wait for signals");
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let work = async {
-        once(vault, delay).await?;
+        collect_all(vault, delay).await?;
         ui::note("watching the inbox; stop with Ctrl-C");
         watch_relays(vault).await
     };
     // Dropping the work is safe at any of its waits: what is in the vault is whole, and what was not acknowledged comes again.
-    tokio::select! {
-        outcome = work => outcome,
-        _ = interrupt.recv() => Ok(()),
-        _ = terminate.recv() => Ok(()),
-    }
+    until_told(work).await.unwrap_or_else(|| {
+        ui::note("stopped; what came is in the vault, and what comes now waits at the relay.");
+        Ok(())
+    })
 }
 
 async fn watch_relays(vault: &Vault) -> Outcome<()> {

@@ -15,7 +15,7 @@ use crate::vault::Vault;
 use crate::vault::state::Role;
 
 use super::draft::{put, submission_of};
-use super::outbox::{LONGEST_WAIT, deliver};
+use super::outbox::{LONGEST_WAIT, deliver_answer};
 use super::thread::Threads;
 
 /// How an answer travels.
@@ -58,7 +58,7 @@ pub async fn acknowledge(
     if !(answered && waits && !again) {
         put(vault, &state, thread, None, now)?;
     }
-    deliver(vault, Some(thread.id), pace.delay).await?;
+    deliver_answer(vault, thread.id, pace.delay).await?;
     ui::say(&format!("acknowledged {id}"));
     Ok(())
 }
@@ -81,7 +81,7 @@ pub async fn reply(
     submission_of(vault, thread)?;
     let text = read_text(file.map(PathBuf::as_path))?;
     put(vault, &state, thread, Some(text.trim_end()), now)?;
-    deliver(vault, Some(thread.id), pace.delay).await?;
+    deliver_answer(vault, thread.id, pace.delay).await?;
     ui::say(&format!("replied to {id}"));
     ui::note(
         "it waits in the sender's return mailbox until they look in, or until it runs out there.",

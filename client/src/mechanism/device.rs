@@ -20,7 +20,7 @@ use crate::vault::state::State;
 use crate::vault::{Vault, passphrase};
 
 use super::card::{self, device_name, device_status};
-use super::publish::{self, RootArgs, try_publish};
+use super::publish::{self, RootArgs, refresh, try_publish};
 
 /// What can be done about devices.
 #[derive(clap::Subcommand, Debug)]
@@ -267,16 +267,6 @@ fn list(access: &Access, now: Timestamp) -> Outcome<()> {
 pub fn tell(held: &card::Held, now: Timestamp) {
     for warning in card::warnings(held, now) {
         ui::note(&warning);
-    }
-}
-
-/// Takes in the newest card, if a relay is reached: a roster made from an old one would be refused.
-async fn refresh(vault: &Vault, now: Timestamp) {
-    if let Err(failure) = publish::publish(vault, now).await {
-        ui::note(&format!(
-            "going on with the card in the vault: {}",
-            failure.what()
-        ));
     }
 }
 

@@ -6,6 +6,7 @@ pub mod prekeys;
 pub mod exchange;
 pub mod publish;
 pub mod init;
+pub mod succession;
 pub mod device;
 
 use std::path::PathBuf;
@@ -16,12 +17,14 @@ use valise_protocol::time::Timestamp;
 
 use crate::escape;
 use crate::failure::Outcome;
+use crate::interrupt::{interrupted, until_told};
 use crate::ui;
 use crate::vault::command::Access;
 
 use self::device::DeviceCommand;
 use self::init::{Init, say_contact};
 use self::publish::RootArgs;
+use self::succession::RootCommand;
 
 /// `valise mechanism`
 #[derive(Args, Debug)]
@@ -49,6 +52,9 @@ pub enum MechanismCommand {
         #[arg(long)]
         qr: bool,
     },
+    /// Let a next root key take over
+    #[command(subcommand)]
+    Root(RootCommand),
     /// Beside the root key: give the card 90 more days
     Renew {
         /// The root key
@@ -65,9 +71,19 @@ impl MechanismGroup {
     /// # Errors
     /// A failure for the person.
     pub async fn run(&self, now: Timestamp) -> Outcome<()> {
+        let told = || {
+            Err(interrupted()
+                .hint("what was changed until then is in the vault: look, then give the same command again")
+                .hint("what is not at the relay yet is brought there by: valise mechanism publish"))
+        };
+        until_told(self.perform(now)).await.unwrap_or_else(told)
+    }
+
+    async fn perform(&self, now: Timestamp) -> Outcome<()> {
         match &self.command {
             MechanismCommand::Init(init) => init.run(&self.access, now).await,
             MechanismCommand::Device(command) => command.run(&self.access, now).await,
+            MechanismCommand::Root(command) => command.run(&self.access, now).await,
             MechanismCommand::Card { output, qr } => self.card(output.as_ref(), *qr, now),
             MechanismCommand::Renew { root } => self.renew(root, now).await,
             MechanismCommand::Publish => self.publish(now).await,
@@ -98,12 +114,7 @@ impl MechanismGroup {
 
     async fn renew(&self, root: &RootArgs, now: Timestamp) -> Outcome<()> {
         let vault = self.access.open()?;
-        if let Err(failure) = publish::publish(&vault, now).await {
-            ui::note(&format!(
-                "going on with the card in the vault: {}",
-                failure.what()
-            ));
-        }
+        publish::refresh(&vault, now).await;
         let state = vault.state()?;
         let held = card::needed(&state, now)?;
         let root = root.open(&held.card)?;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use valise_protocol::card::{Card, CardError, Device, Roster, SignedRoster, VerifiedCard};
+use valise_protocol::card::{Card, CardError, Device, Root, Roster, SignedRoster, VerifiedCard};
 use valise_protocol::contact::RelayContact;
 use valise_protocol::key::SigningKey;
 use valise_protocol::time::Timestamp;
@@ -65,6 +65,21 @@ pub fn keep_roster(
     root: &SigningKey,
     now: Timestamp,
 ) -> Outcome<()> {
+    let held = card::needed(&vault.state()?, now)?;
+    keep_card(vault, held.card.card().roots(), signed, root, now)
+}
+
+/// Keeps a new roster and the root keys that lead to the one that signed it.
+///
+/// # Errors
+/// As [`keep_roster`].
+pub fn keep_card(
+    vault: &Vault,
+    roots: &[Root],
+    signed: &SignedRoster,
+    root: &SigningKey,
+    now: Timestamp,
+) -> Outcome<()> {
     vault.change(|change| {
         let held = card::needed(&change.state, now)?;
         let roster = signed
@@ -76,11 +91,7 @@ pub fn keep_roster(
                 .is_ok_and(|statement| roster.has_signing_key(statement.signing_key()))
         });
         let statements = statements.cloned().collect();
-        let card = Card::new(
-            held.card.card().roots().to_vec(),
-            signed.clone(),
-            statements,
-        );
+        let card = Card::new(roots.to_vec(), signed.clone(), statements);
         let known = change.state.known.as_ref();
         let card = card
             .verify(change.state.address, known, now)
@@ -172,6 +183,16 @@ pub async fn publish(vault: &Vault, now: Timestamp) -> Outcome<()> {
         }
     }
     outcome
+}
+
+/// Takes in the newest card, if a relay is reached: a roster made from an old one would be refused.
+pub async fn refresh(vault: &Vault, now: Timestamp) {
+    if let Err(failure) = publish(vault, now).await {
+        ui::note(&format!(
+            "going on with the card in the vault: {}",
+            failure.what()
+        ));
+    }
 }
 
 /// Tries to publish what was changed; what was changed stays in any case.

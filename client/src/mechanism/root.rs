@@ -79,6 +79,13 @@ pub fn check_signs(root: &SigningKey, card: &VerifiedCard) -> Outcome<()> {
     if roster.verify(&root.verifying_key(), card.address()).is_ok() {
         return Ok(());
     }
+    let key = root.verifying_key();
+    if card.card().roots().iter().any(|root| *root.key() == key) {
+        return Err(Failure::new(
+            "this root key has given way to a later one, and signs nothing more",
+        )
+        .hint("name the file that valise mechanism root renew wrote, with --root FILE"));
+    }
     Err(
         Failure::new("this root key is not the one of this mechanism")
             .hint("name another file with --root FILE"),

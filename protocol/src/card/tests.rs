@@ -239,6 +239,12 @@ fn root_keys_chain_and_an_old_one_does_not_come_back() {
         stolen.verify(mechanism.address, Some(&known), NOW).err(),
         Some(CardError::BadChain)
     );
+    let old = mechanism.card(1, NOW);
+    assert_eq!(
+        old.verify(mechanism.address, Some(&known), NOW).err(),
+        Some(CardError::RolledBack { known: 2, found: 1 }),
+        "a card of the time before the new root key is an old one"
+    );
     let mut broken = roots;
     broken[1].signature = Some(new.sign(ROOT_LABEL, new.verifying_key().as_bytes()));
     let card = Card::new(broken, mechanism.roster(2, NOW).sign(&new), vec![]);
