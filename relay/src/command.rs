@@ -8,12 +8,14 @@ use rand_core::UnwrapErr;
 use sd_notify::NotifyState;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::warn;
 use valise_protocol::id::Address;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
 use crate::desk::{Desk, identity_failure};
 use crate::failure::{Failure, Status};
+use crate::hardening::{Confinement, confine};
 use crate::identity::Identity;
 use crate::operation::Operation;
 use crate::relay::{Relay, Rollback, RunningRelay, open_store};
@@ -71,6 +73,11 @@ pub(crate) fn initialise(directory: &Path, config: &Config) -> Result<(), Outcom
 pub(crate) fn run(directory: &Path, rollback: Rollback) -> Result<(), Outcome> {
     let config = read_config(directory)?;
     log::start(config.log, io::stderr);
+    // Before there are other threads: each inherits what the one that started it may do.
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+    if confine(directory, credentials.as_ref().map(Path::new)) == Confinement::None {
+        warn!("this kernel does not confine the process to its directory (Landlock)");
+    }
     let runtime = Builder::new_multi_thread()
         .enable_all()
         .build()

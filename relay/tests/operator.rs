@@ -407,6 +407,15 @@ fn a_serving_relay_leaves_no_core() {
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
 }
 
+/// Landlock does not show in /proc, but what it takes for it does.
+#[test]
+fn a_serving_relay_has_given_up_other_files() {
+    let site = Site::init();
+    let serving = site.serve();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", serving.child.id())).unwrap();
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+}
+
 /// Collects what is logged.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
