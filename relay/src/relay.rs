@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use quinn::{Endpoint, EndpointConfig, TokioRuntime};
+use rustix::io::Errno;
 use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
@@ -29,6 +30,8 @@ use crate::{quic, server};
 const SPOOL: &str = "spool";
 /// The store's witness: outside of `spool`, so that a restored spool is recognised.
 const WITNESS: &str = "spool.witness";
+
+const LOOK_AT_THE_DISK: &str = "look at the disk (dmesg, smartctl) before starting the relay again";
 
 /// Starts relays.
 pub struct Relay;
@@ -218,8 +221,7 @@ async fn supervise(
         () = stop.given() => Ok(()),
         reason = store.failed() => {
             error!("the store failed: nothing is acknowledged any more");
-            Err(Failure::of(Status::Store, "the store failed", reason)
-                .hint("look at the disk (dmesg, smartctl) before starting the relay again"))
+            Err(Failure::of(Status::Store, "the store failed", reason).hint(LOOK_AT_THE_DISK))
         }
         // When the relay stops its parts end too, perhaps before the signal is seen here.
         _ = tasks.join_next() => if stop.is_given() {
@@ -276,6 +278,9 @@ fn open_failure(error: &OpenError) -> Failure {
             failure(Status::Failed)
                 .hint("a spool is never restored from a backup: what was deleted would come back")
                 .hint("if you know why, once: valise-relay serve --accept-rollback")
+        }
+        OpenError::Io(io) if io.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
+            failure(Status::Store).hint(LOOK_AT_THE_DISK)
         }
         _ => failure(Status::Failed),
     }

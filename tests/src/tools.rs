@@ -28,7 +28,8 @@ fn has(what: &str, found: bool) -> bool {
     found
 }
 
-/// The words that start a program under a tracer that injects this into its system calls, with all such calls in a file. The
+/// The words that start a program under a tracer that injects this into its system calls, with all such calls and the
+/// paths that they are about in a file. The
 /// program stays the child of whoever starts it. (With its `--seccomp-bpf` strace would be faster, and would not count right.)
 pub fn injecting(fault: &str, calls: &str, trace: &Path) -> Vec<String> {
     let trace = trace.to_string_lossy();
@@ -37,6 +38,7 @@ pub fn injecting(fault: &str, calls: &str, trace: &Path) -> Vec<String> {
         "-D",
         "-f",
         "-qq",
+        "-y",
         "-e",
         &format!("trace={calls}"),
         "-e",
