@@ -106,10 +106,16 @@ impl Janitor {
             warn!(
                 "the clock leapt by more than an hour and is not followed: set it right, or restart the relay if it is right"
             );
-        } else if let Err(error) = write_last_seen(&self.last_seen, now) {
+        }
+        // A time that is doubted is not written down: the next start would believe it.
+        let believed = now >= self.expire_from;
+        if believed
+            && !self.clock.has_leapt()
+            && let Err(error) = write_last_seen(&self.last_seen, now)
+        {
             warn!(%error, "the time could not be written down");
         }
-        if now >= self.expire_from {
+        if believed {
             match self.store.expire(now).await {
                 Ok(0) => (),
                 Ok(envelopes) => info!(envelopes, "expired"),

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use quinn::{Endpoint, EndpointConfig, TokioRuntime};
+use rustix::io::Errno;
 use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
@@ -32,6 +33,8 @@ pub(crate) const SPOOL: &str = "spool";
 const WITNESS: &str = "spool.witness";
 /// The systemd credential that the store's key file is sealed under, where the service is given one.
 const CREDENTIAL: &str = "valise-store";
+
+const LOOK_AT_THE_DISK: &str = "look at the disk (dmesg, smartctl) before starting the relay again";
 
 /// Starts relays.
 pub struct Relay;
@@ -224,8 +227,7 @@ async fn supervise(
         () = stop.given() => Ok(()),
         reason = store.failed() => {
             error!("the store failed: nothing is acknowledged any more");
-            Err(Failure::of(Status::Store, "the store failed", reason)
-                .hint("look at the disk (dmesg, smartctl) before starting the relay again"))
+            Err(Failure::of(Status::Store, "the store failed", reason).hint(LOOK_AT_THE_DISK))
         }
         // When the relay stops its parts end too, perhaps before the signal is seen here.
         _ = tasks.join_next() => if stop.is_given() {
@@ -317,6 +319,9 @@ fn open_failure(error: &OpenError) -> Failure {
             .hint(
                 "without the one it was sealed under, the store cannot be read: start an empty one",
             ),
+        OpenError::Io(io) if io.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
+            failure(Status::Store).hint(LOOK_AT_THE_DISK)
+        }
         _ => failure(Status::Failed),
     }
 }

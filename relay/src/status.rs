@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::desk::Desk;
 use crate::failure::{Failure, Status};
@@ -28,37 +28,50 @@ const SOCKET: &str = "relay.sock";
 const LINE: u64 = 128;
 /// How long the operator's command may take to say what it wants, and to read the answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long until it is tried again to make a socket that there was no room for.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How long the relay may take to do it: removing a large inbox takes a while.
 const WORK: Duration = Duration::from_secs(600);
 
 /// A socket that commands can reach.
 pub struct StatusSocket {
-    listener: UnixListener,
+    /// None yet where there was no room for it.
+    listener: Option<UnixListener>,
     path: PathBuf,
 }
 
 impl StatusSocket {
-    /// Listens in the directory. Whoever calls this holds the store's lock, so a socket that is there is a dead one.
+    /// Listens in the directory. Whoever calls this holds the store's lock, so a socket that is there is a dead one. On a full
+    /// disk it is made later: mail is served meanwhile.
     ///
     /// # Errors
-    /// Whatever the system says.
+    /// Whatever else the system says.
     pub fn bind(directory: &Path) -> io::Result<Self> {
         let path = directory.join(SOCKET);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => (),
-        }
-        let listener = UnixListener::bind(&path)?;
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600))?;
+        let listener = match listen(&path) {
+            Ok(listener) => Some(listener),
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                warn!("there is no room for {SOCKET}: commands do not reach this relay yet");
+                None
+            }
+            Err(error) => return Err(error),
+        };
         Ok(Self { listener, path })
     }
 
     /// Answers commands, one at a time, until the relay stops.
-    pub async fn run(self, desk: Arc<Desk>, stop: Stop) {
+    pub async fn run(mut self, desk: Arc<Desk>, stop: Stop) {
         loop {
+            let Some(listener) = &self.listener else {
+                tokio::select! {
+                    () = stop.given() => break,
+                    () = tokio::time::sleep(AGAIN) => self.listener = listen(&self.path).ok(),
+                }
+                continue;
+            };
             tokio::select! {
                 () = stop.given() => break,
-                accepted = self.listener.accept() => match accepted {
+                accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
                         if let Err(error) = answer(stream, &desk).await {
                             debug!(%error, "an operator's command went away");
@@ -72,6 +85,16 @@ impl StatusSocket {
         // If it stays, the next command finds nobody behind it, and the next relay replaces it.
         let _ = std::fs::remove_file(&self.path);
     }
+}
+
+fn listen(path: &Path) -> io::Result<UnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => (),
+    }
+    let listener = UnixListener::bind(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    Ok(listener)
 }
 
 async fn answer(mut stream: UnixStream, desk: &Desk) -> io::Result<()> {

@@ -1,4 +1,4 @@
-//! What the spool survives: power cuts, failing syncs, damaged, missing, old and foreign files, a full disk.
+//! What the spool survives: power cuts, failing syncs, damaged, missing, old and foreign files.
 #![allow(clippy::unwrap_used)]
 
 mod stores;
@@ -663,96 +663,6 @@ fn two_processes_cannot_open_one_store() {
         assert!(matches!(second, Err(OpenError::Locked)));
         store.close().await.unwrap();
         Spool::open(config(&dir.path().join("s"))).unwrap();
-    });
-}
-
-#[test]
-fn a_full_disk_refuses_deposits_and_serves_on() {
-    runtime().block_on(async {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("s");
-        let disk = PowerDisk::new();
-        let config = SpoolConfig {
-            min_free_bytes: 1 << 20,
-            ballast_bytes: 1 << 20,
-            ..config(&path)
-        };
-        let open = || Spool::open_on(Box::new(disk.clone()), config.clone()).unwrap();
-        let store = open();
-        store.deposit(deposit(holder(1), 1)).await.unwrap();
-        store.deposit(deposit(holder(1), 2)).await.unwrap();
-        assert!(path.join("ballast").exists());
-        disk.set_free(1_000);
-        let full = store.deposit(deposit(holder(1), 3)).await;
-        assert!(matches!(full, Err(StoreError::StoreFull)));
-        assert!(!path.join("ballast").exists());
-        store
-            .remove(holder(1), Reader::Holder, &[digest(1)])
-            .await
-            .unwrap();
-        store.close().await.unwrap();
-        drop(store);
-        let store = open();
-        assert_eq!(waiting(&store, holder(1), Reader::Holder).await, [2]);
-        store
-            .remove(holder(1), Reader::Holder, &[digest(2)])
-            .await
-            .unwrap();
-        let full = store.deposit(deposit(holder(1), 3)).await;
-        assert!(matches!(full, Err(StoreError::StoreFull)));
-        disk.set_free(u64::MAX);
-        store.deposit(deposit(holder(1), 3)).await.unwrap();
-    });
-}
-
-/// `mount -t tmpfs -o size=16m tmpfs DIR`, then `VALISE_SMALL_DISK=DIR cargo test -- --ignored really_full`.
-#[test]
-#[ignore = "needs a small file system"]
-fn a_really_full_disk_refuses_serves_and_recovers() {
-    runtime().block_on(async {
-        let small = PathBuf::from(std::env::var_os("VALISE_SMALL_DISK").unwrap());
-        let config = SpoolConfig {
-            ballast_bytes: 1 << 20,
-            ..config(&small.join("store"))
-        };
-        let store = Spool::open(config.clone()).unwrap();
-        let mut stored = Vec::new();
-        let refused = loop {
-            let number = stored.len() as u32;
-            match store.deposit(deposit(holder(1), number)).await {
-                Ok(_) => stored.push(number),
-                Err(error) => break error,
-            }
-        };
-        assert!(matches!(refused, StoreError::StoreFull), "{refused}");
-        assert_eq!(waiting(&store, holder(1), Reader::Holder).await, stored);
-        let filler = small.join("filler");
-        let _ = fs::write(&filler, vec![1; 64 << 20]);
-        let gone: Vec<_> = stored.drain(..20).map(digest).collect();
-        store
-            .remove(holder(1), Reader::Holder, &gone)
-            .await
-            .unwrap();
-        let _ = fs::write(small.join("filler-2"), vec![1; 64 << 20]);
-        store.close().await.unwrap();
-        drop(store);
-        let config = SpoolConfig {
-            min_free_bytes: 3 << 20,
-            ..config
-        };
-        let store = Spool::open(config).unwrap();
-        assert_eq!(waiting(&store, holder(1), Reader::Holder).await, stored);
-        let refused = store.deposit(deposit(holder(1), 900)).await;
-        assert!(matches!(refused, Err(StoreError::StoreFull)));
-        let rest: Vec<_> = stored.drain(..).map(digest).collect();
-        store
-            .remove(holder(1), Reader::Holder, &rest)
-            .await
-            .unwrap();
-        fs::remove_file(filler).unwrap();
-        fs::remove_file(small.join("filler-2")).unwrap();
-        store.deposit(deposit(holder(1), 900)).await.unwrap();
-        fs::remove_dir_all(small.join("store")).unwrap();
     });
 }
 

@@ -125,6 +125,33 @@ async fn a_relay_that_was_off_for_long_expires_nothing_for_a_day() {
 }
 
 #[tokio::test]
+async fn a_doubtful_clock_is_doubted_by_the_next_start_too() {
+    let dir = tempfile::tempdir().unwrap();
+    Identity::create(dir.path(), &mut rng(), NOW).unwrap();
+    let relay = start(dir.path(), NOW).await;
+    relay
+        .store()
+        .deposit(deposit(NOW.plus(30 * DAY)))
+        .await
+        .unwrap();
+    relay.tidy().await;
+    relay.shutdown().await.unwrap();
+    for hours in 0..3 {
+        let ahead = NOW.plus(10 * 365 * DAY + hours * 3_600);
+        let relay = start(dir.path(), ahead).await;
+        relay.tidy().await;
+        assert_eq!(held(&relay).await, 1, "after {hours} hours");
+        relay.shutdown().await.unwrap();
+    }
+    // Put right, it is not behind anything that was seen.
+    start(dir.path(), NOW.plus(DAY))
+        .await
+        .shutdown()
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
 async fn a_relay_without_keys_says_that_they_are_missing() {
     let dir = tempfile::tempdir().unwrap();
     let store = AnyStore::Memory(Memory::new(config().ceilings()));

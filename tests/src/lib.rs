@@ -2,9 +2,12 @@
 
 pub mod card;
 pub mod cast;
+pub mod depositors;
 pub mod liar;
+pub mod own_disk;
 pub mod program;
 pub mod slow_link;
 pub mod stage;
 pub mod terminal;
+pub mod tools;
 pub mod transcript;

@@ -47,6 +47,7 @@ pub fn as_called() -> Option<ExitCode> {
 pub struct Invocation {
     executable: PathBuf,
     program: Program,
+    through: Vec<OsString>,
     typed: Vec<OsString>,
     hidden: Vec<OsString>,
     home: Option<PathBuf>,
@@ -107,6 +108,7 @@ impl Invocation {
         Self {
             executable: executable.to_owned(),
             program,
+            through: Vec::new(),
             typed: Vec::new(),
             hidden: Vec::new(),
             home: None,
@@ -124,6 +126,18 @@ impl Invocation {
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.typed
             .extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Started by another program, such as a tracer, in these words. `named` is the executable under the program's name.
+    #[must_use]
+    pub fn through<S: AsRef<OsStr>>(
+        mut self,
+        named: PathBuf,
+        words: impl IntoIterator<Item = S>,
+    ) -> Self {
+        self.executable = named;
+        self.through = words.into_iter().map(|w| w.as_ref().to_owned()).collect();
         self
     }
 
@@ -293,11 +307,19 @@ impl Invocation {
 
     /// The command, the descriptors to keep until it is started, and the one to read from.
     pub(crate) fn command(self) -> (Command, Vec<OwnedFd>, Option<OwnedFd>) {
-        let mut command = Command::new(&self.executable);
-        command
-            .arg0(self.program.name())
-            .args(&self.typed)
-            .args(&self.hidden);
+        let mut command = match self.through.split_first() {
+            Some((first, words)) => {
+                let mut command = Command::new(first);
+                command.args(words).arg(&self.executable);
+                command
+            }
+            None => {
+                let mut command = Command::new(&self.executable);
+                command.arg0(self.program.name());
+                command
+            }
+        };
+        command.args(&self.typed).args(&self.hidden);
         for name in &self.unset {
             command.env_remove(name);
         }

@@ -1,5 +1,6 @@
 //! A relay, a mechanism and a defender on this machine, each in a directory of its own.
 
+use std::ffi::OsStr;
 use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 
@@ -121,7 +122,21 @@ impl Stage {
     /// # Panics
     /// When it does not come up.
     pub fn serve(&self) -> Running {
-        let mut relay = self.operator().args(["serve", "relay"]).start();
+        let relay = self.operator().args(["serve", "relay"]);
+        self.listening(relay.start())
+    }
+
+    /// The same relay, started by another program in these words.
+    pub fn serve_through<S: AsRef<OsStr>>(&self, words: impl IntoIterator<Item = S>) -> Invocation {
+        let relay = self.operator().args(["serve", "relay"]);
+        relay.through(self.named(Program::Relay), words)
+    }
+
+    /// Waits until a relay listens.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub fn listening(&self, mut relay: Running) -> Running {
         if relay.wait_for("listening").is_none() {
             panic!("the relay did not come up: {}", relay.stop().1);
         }

@@ -10,6 +10,7 @@ use std::process::{Command, Stdio};
 use valise_tests::program::Program;
 use valise_tests::stage::{FORM, ROOT, Stage, VAULT};
 use valise_tests::terminal::{Dialogue, Setting, words};
+use valise_tests::tools::tracer;
 
 /// Every call that can make, change, rename or remove a file.
 const CALLS: &str = "openat,openat2,open,creat,mkdir,mkdirat,mknod,mknodat,rename,renameat,renameat2,unlink,unlinkat,rmdir,\
@@ -17,21 +18,6 @@ const CALLS: &str = "openat,openat2,open,creat,mkdir,mkdirat,mknod,mknodat,renam
 
 fn stage() -> Stage {
     Stage::new(Path::new(env!("CARGO_BIN_EXE_valise-tour")))
-}
-
-/// Whether there is a tracer.
-fn traced() -> bool {
-    let found = Command::new("strace")
-        .arg("-V")
-        .stdout(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success());
-    let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-    assert!(found || !ci, "strace is not installed");
-    if !found {
-        eprintln!("skipped: strace is not installed");
-    }
-    found
 }
 
 /// Starts a program through a tracer of these calls, which writes to a file.
@@ -112,7 +98,7 @@ fn the_filter_knows_a_write_from_a_read() {
 
 #[test]
 fn send_and_check_open_nothing_for_writing_but_the_terminal() {
-    if !traced() {
+    if !tracer() {
         return;
     }
     let stage = stage();
@@ -172,7 +158,7 @@ fn send_and_check_open_nothing_for_writing_but_the_terminal() {
 #[test]
 fn the_same_look_at_mechanism_init_finds_its_files() {
     // The control.
-    if !traced() {
+    if !tracer() {
         return;
     }
     let stage = stage();
@@ -244,7 +230,7 @@ fn a_process_that_holds_a_phrase_leaves_no_core() {
 
 #[test]
 fn both_programs_forbid_dumps_before_they_do_anything_else() {
-    if !traced() {
+    if !tracer() {
         return;
     }
     let stage = stage();

@@ -12,12 +12,13 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use valise_protocol::hash::sha256;
 use zeroize::Zeroizing;
 
-use super::disk::Disk;
+use super::disk::{Disk, is_full};
 
 /// The one version of the store's format that this build reads and writes.
 pub(super) const VERSION: u32 = 1;
@@ -45,19 +46,50 @@ pub(super) enum TwinError {
 }
 
 /// Puts a payload in the place of the one before: durable when it returns, one or the other at every moment before.
-/// The bytes of the file before are overwritten, for what that is worth on flash.
+/// The bytes of the file before are overwritten, for what that is worth on flash. Where there is no room for a second file it is
+/// done in place, one copy after the other.
 pub(super) fn write(disk: &dyn Disk, path: &Path, magic: Magic, payload: &[u8]) -> io::Result<()> {
     let bytes = encode(magic, payload);
+    match replace(disk, path, &bytes) {
+        Err(error) if is_full(&error) => overwrite(disk, path, &bytes).map_err(|_| error),
+        replaced => replaced,
+    }
+}
+
+fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("new");
-    let mut file = File::create(&temporary)?;
-    file.write_all(&bytes)?;
-    disk.sync(&file)?;
+    let made = make(disk, &temporary, bytes);
+    if made.is_err() {
+        // The little that it took is needed now. What is left of it the next write replaces.
+        let _ = fs::remove_file(&temporary);
+    }
+    made?;
     let before = OpenOptions::new().write(true).open(path).ok();
     fs::rename(&temporary, path)?;
     disk.sync_dir(parent(path))?;
     if let Some(mut file) = before {
         let length = file.metadata()?.len();
         file.write_all(&vec![0; length as usize])?;
+        disk.sync(&file)?;
+    }
+    Ok(())
+}
+
+fn make(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create(path)?;
+    file.write_all(bytes)?;
+    disk.sync(&file)
+}
+
+/// At every moment one copy at least is whole, as it was or as it will be.
+fn overwrite(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    if file.metadata()?.len() != bytes.len() as u64 {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    let (first, second) = bytes.split_at(bytes.len() / 2);
+    for (copy, at) in [(first, 0), (second, first.len() as u64)] {
+        file.write_all_at(copy, at)?;
         disk.sync(&file)?;
     }
     Ok(())

@@ -366,7 +366,10 @@ impl Writer {
         shared.segments_mut().insert(number, segment.clone());
         if let Err(error) = shared.save_manifest() {
             shared.segments_mut().remove(&number);
-            open::discard(&shared, &segment).or_else(disk::pass_if_full)?;
+            // After a failed sync nothing may be synced, a directory neither: an empty segment more does no harm.
+            if disk::is_full(&error) {
+                open::discard(&shared, &segment).or_else(disk::pass_if_full)?;
+            }
             return Err(error);
         }
         self.active = Some(Active::new(segment, 0));
