@@ -11,6 +11,7 @@ use valise_protocol::time::Timestamp;
 use crate::escape;
 use crate::failure::{Failure, Outcome};
 use crate::home;
+use crate::ui::note;
 
 /// A mechanism and the relay through which it is reached.
 pub struct Addressee {
@@ -20,6 +21,8 @@ pub struct Addressee {
     pub relay: RelayContact,
     /// The card, where one was given as a file: it was checked, and a newer one is fetched all the same.
     pub card: Option<VerifiedCard>,
+    /// What the person must know of the way there.
+    remarks: Vec<String>,
 }
 
 impl Addressee {
@@ -57,10 +60,24 @@ impl Addressee {
                 Failure::new("the contact line names no relay")
                     .hint("it has the form valise1…@relay1…,host:port")
             })?;
+        let mut remarks = Vec::new();
+        remarks.extend(only_the_first(contact.ways().len(), &relay));
+        if contact
+            .ways()
+            .first()
+            .is_some_and(|way| way.ingress.is_some())
+        {
+            remarks.push(
+                "the contact line names a way through another relay; this version dials directly, so that the relay sees \
+                 this computer's network address."
+                    .to_owned(),
+            );
+        }
         Ok(Self {
             address: contact.address(),
             relay,
             card: None,
+            remarks,
         })
     }
 
@@ -70,12 +87,31 @@ impl Addressee {
             .relays()
             .next()
             .ok_or_else(|| Failure::new("the card names no relay"))?;
+        let remarks = only_the_first(card.relays().count(), &relay);
         Ok(Self {
             address: card.address(),
             relay,
             card: Some(card),
+            remarks: remarks.into_iter().collect(),
         })
     }
+
+    /// Says what the person must know of the way there, before anything travels.
+    pub fn tell(&self) {
+        self.remarks.iter().for_each(|remark| note(remark));
+    }
+}
+
+/// This version sends and asks through one relay only.
+fn only_the_first(relays: usize, relay: &RelayContact) -> Option<String> {
+    (relays > 1).then(|| {
+        format!(
+            "the mechanism has {relays} relays; this version uses the first of them only, {}:{}. Answers to what was sent through \
+             another one are looked for there only: name that relay first, as in the contact line that you sent with.",
+            relay.host(),
+            relay.port()
+        )
+    })
 }
 
 /// Reads and checks a card from a file, whoever's it is.

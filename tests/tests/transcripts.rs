@@ -14,7 +14,7 @@ use valise_protocol::wire::{Answer, Item, Request};
 use valise_tests::card::card;
 use valise_tests::liar::{Liar, Manners, Reaction};
 use valise_tests::program::Invocation;
-use valise_tests::stage::{FORM, ROOT, Stage, VAULT};
+use valise_tests::stage::{FORM, ROOT, Stage, VAULT, last_word};
 use valise_tests::transcript::{Transcript, directory};
 
 fn stage() -> Stage {
@@ -51,7 +51,7 @@ fn id(list: &str) -> String {
 #[test]
 fn every_help_is_as_written_down() {
     let stage = stage();
-    let valise: [&[&str]; 22] = [
+    let valise: [&[&str]; 28] = [
         &[],
         &["send"],
         &["check"],
@@ -65,6 +65,12 @@ fn every_help_is_as_written_down() {
         &["mechanism", "device", "add"],
         &["mechanism", "device", "remove"],
         &["mechanism", "device", "list"],
+        &["mechanism", "relay"],
+        &["mechanism", "relay", "add"],
+        &["mechanism", "relay", "remove"],
+        &["mechanism", "relay", "list"],
+        &["mechanism", "root"],
+        &["mechanism", "root", "renew"],
         &["mechanism", "card"],
         &["mechanism", "renew"],
         &["mechanism", "publish"],
@@ -463,6 +469,61 @@ fn what_staff_and_operators_do_wrong_is_told_as_written_down() {
             .operator()
             .args(["rotate", "--switch", "--dir", "relay"]),
     );
+    transcript.hold();
+}
+
+#[test]
+fn the_changes_of_a_mechanism_are_as_written_down() {
+    let (elsewhere, stage) = (stage(), stage());
+    let (relay, new) = (stage.init_relay(), elsewhere.init_relay());
+    let (_serving, _new) = (stage.serve(), elsewhere.serve());
+    let mut transcript = Transcript::new("changes", stage.port()).with_port(elsewhere.port());
+    let said = init(&stage, &relay).run().succeeded();
+    let contact = last_word(&said, "valise1");
+    stage.allow(&contact);
+    elsewhere.allow(&contact);
+    let signed = |args: &[&str], root: &str| {
+        let signed = officer(&stage).args(["mechanism"]).args(args);
+        signed
+            .args(["--root", root])
+            .secret("--root-passphrase-fd", ROOT)
+    };
+    let publish = || officer(&stage).args(["mechanism", "publish"]);
+    transcript.run(publish());
+
+    transcript.remark("Another relay.");
+    let own = "desk/root.key";
+    let said = transcript.run(signed(&["relay", "add", &new, "--first"], own));
+    let both = said
+        .split_whitespace()
+        .rfind(|word| word.starts_with("valise1"))
+        .unwrap();
+    transcript.run(signed(&["relay", "add", &new], own));
+    transcript.run(officer(&stage).args(["mechanism", "relay", "list"]));
+    transcript.run(publish());
+    transcript.run(officer(&stage).args(["inbox", "pull"]));
+    let phrase = ["abandon"; 12].join(" ");
+    let check = |contact: &str| {
+        let check = stage.defender().args(["check", "--to", contact]);
+        check.secret("--phrase-fd", &phrase)
+    };
+    transcript.run(check(both));
+    transcript.run(signed(&["relay", "remove", "3", "--yes"], own));
+    transcript.run(signed(&["relay", "remove", "2", "--yes"], own));
+    transcript.run(signed(&["relay", "remove", "1", "--yes"], own));
+
+    transcript.remark("A next root key.");
+    let renew = |root: &str, new: &str| {
+        let renew = signed(&["root", "renew", "--new", new], root);
+        renew.secret("--new-root-passphrase-fd", ROOT)
+    };
+    transcript.run(renew(own, own));
+    transcript.run(renew(own, "second.key"));
+    transcript.run(signed(&["renew"], own));
+    transcript.run(signed(&["renew"], "second.key"));
+    renew("second.key", "third.key").run().succeeded();
+    renew("third.key", "fourth.key").run().succeeded();
+    transcript.run(renew("fourth.key", "fifth.key"));
     transcript.hold();
 }
 
