@@ -204,6 +204,10 @@ fn what_is_refused_before_anything_travels_is_told_as_written_down() {
     transcript.run(send(&format!("{address}@{relay}")));
     transcript.run(send(&contact.replace('@', " @")));
 
+    let beside = format!("{contact}/{relay},localhost:1");
+    let check = stage.defender().args(["check", "--to", &beside]);
+    transcript.run(check.secret("--phrase-fd", "abandon"));
+
     transcript.remark("The text.");
     stage.write("empty.txt", "\n");
     stage.write("long.txt", &"x".repeat(50_001));
