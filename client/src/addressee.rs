@@ -21,22 +21,11 @@ pub struct Addressee {
     pub relay: RelayContact,
     /// The card, where one was given as a file: it was checked, and a newer one is fetched all the same.
     pub card: Option<VerifiedCard>,
-    /// The contact names a way in through another relay, which this version cannot take.
-    pub avoids_ingress: bool,
+    /// What the person must know of the way there.
+    remarks: Vec<String>,
 }
 
 impl Addressee {
-    /// Says, before anything is dialled, that the way in is not taken (spec §2.2).
-    pub fn tell_directness(&self) {
-        if self.avoids_ingress {
-            note(
-                "this contact names a way in through another relay, which this version cannot take: it goes straight to \
-                 the relay that holds the inbox, whose operator then sees your network address. If that must not be, stop \
-                 here with Ctrl-C.",
-            );
-        }
-    }
-
     /// Reads `--to`: a contact line, or the path of a card.
     ///
     /// # Errors
@@ -63,15 +52,32 @@ impl Addressee {
             Failure::new(format!("malformed contact line: {error}"))
                 .hint("copy it again, whole, from the mechanism's own website")
         })?;
-        let way = contact.ways().first().ok_or_else(|| {
-            Failure::new("the contact line names no relay")
-                .hint("it has the form valise1…@relay1…,host:port")
-        })?;
+        let relay = contact
+            .ways()
+            .first()
+            .map(|way| way.relay.clone())
+            .ok_or_else(|| {
+                Failure::new("the contact line names no relay")
+                    .hint("it has the form valise1…@relay1…,host:port")
+            })?;
+        let mut remarks = Vec::new();
+        remarks.extend(only_the_first(contact.ways().len(), &relay));
+        if contact
+            .ways()
+            .first()
+            .is_some_and(|way| way.ingress.is_some())
+        {
+            remarks.push(
+                "the contact line names a way through another relay; this version dials directly, so that the relay sees \
+                 this computer's network address."
+                    .to_owned(),
+            );
+        }
         Ok(Self {
             address: contact.address(),
-            relay: way.relay.clone(),
+            relay,
             card: None,
-            avoids_ingress: way.ingress.is_some(),
+            remarks,
         })
     }
 
@@ -81,13 +87,31 @@ impl Addressee {
             .relays()
             .next()
             .ok_or_else(|| Failure::new("the card names no relay"))?;
+        let remarks = only_the_first(card.relays().count(), &relay);
         Ok(Self {
             address: card.address(),
             relay,
             card: Some(card),
-            avoids_ingress: false,
+            remarks: remarks.into_iter().collect(),
         })
     }
+
+    /// Says what the person must know of the way there, before anything travels.
+    pub fn tell(&self) {
+        self.remarks.iter().for_each(|remark| note(remark));
+    }
+}
+
+/// This version sends and asks through one relay only.
+fn only_the_first(relays: usize, relay: &RelayContact) -> Option<String> {
+    (relays > 1).then(|| {
+        format!(
+            "the mechanism has {relays} relays; this version uses the first of them only, {}:{}. Answers to what was sent through \
+             another one are looked for there only: name that relay first, as in the contact line that you sent with.",
+            relay.host(),
+            relay.port()
+        )
+    })
 }
 
 /// Reads and checks a card from a file, whoever's it is.

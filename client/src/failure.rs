@@ -30,6 +30,13 @@ impl Failure {
         self
     }
 
+    /// The same, at one of several places.
+    #[must_use]
+    pub fn at(mut self, place: &str) -> Self {
+        self.what = format!("at {place}: {}", self.what);
+        self
+    }
+
     /// What went wrong.
     pub fn what(&self) -> &str {
         &self.what

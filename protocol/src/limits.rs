@@ -82,7 +82,7 @@ pub const SKEW: u64 = 3_600;
 pub const ROSTER_LIFE: u64 = 90 * DAY;
 /// When staff are first reminded that the roster runs out, in seconds before it does.
 pub const ROSTER_REMINDER: u64 = 21 * DAY;
-/// A device makes a new prekey after this many seconds (spec §5.2).
+/// A device makes a new prekey after this many seconds, and when the roster changed (spec §5.2).
 pub const PREKEY_RENEWAL: u64 = 7 * DAY;
 /// A prekey is fresh for this many seconds.
 pub const PREKEY_FRESH: u64 = 14 * DAY;

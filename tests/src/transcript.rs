@@ -12,7 +12,7 @@ use crate::program::Invocation;
 /// A transcript while it is taken.
 pub struct Transcript {
     name: &'static str,
-    port: String,
+    ports: Vec<String>,
     text: String,
     wide: Vec<String>,
 }
@@ -22,10 +22,17 @@ impl Transcript {
     pub fn new(name: &'static str, port: u16) -> Self {
         Self {
             name,
-            port: port.to_string(),
+            ports: vec![port.to_string()],
             text: String::new(),
             wide: Vec::new(),
         }
+    }
+
+    /// The same, with the port of a second relay.
+    #[must_use]
+    pub fn with_port(mut self, port: u16) -> Self {
+        self.ports.push(port.to_string());
+        self
     }
 
     /// A line that explains what comes.
@@ -75,7 +82,10 @@ impl Transcript {
     fn normalised(&self, text: &str) -> String {
         let mut out = String::new();
         for line in text.lines() {
-            let mut line = line.replace(&self.port, "PORT");
+            let mut line = line.to_owned();
+            for port in &self.ports {
+                line = line.replace(port, "PORT");
+            }
             for (begins, placeholder) in [("valise1", "valise1…"), ("relay1", "relay1…")] {
                 line = names(&line, begins, placeholder);
             }

@@ -295,6 +295,6 @@ fn a_way_in_that_is_not_taken_is_told_before_anything_travels() {
     let check = scene.check_at(&contact);
     let (status, said) = check.run_together();
     assert!(status.success(), "{said}");
-    let told = said.find("names a way in").unwrap();
+    let told = said.find("names a way through").unwrap();
     assert!(told < said.find("No answer").unwrap(), "{said}");
 }

@@ -121,3 +121,156 @@ fn a_fifth_root_key_and_a_file_that_is_there_are_refused_and_nothing_changes() {
         .run()
         .succeeded();
 }
+
+/// The id of the only submission in an officer's vault that has this in its first words.
+fn id_of(stage: &Stage, officer: &str, words: &str) -> String {
+    let list = stage.officer(officer).args(["inbox", "list"]).run();
+    let list = list.succeeded().stdout;
+    let line = list.lines().position(|line| line.contains(words)).unwrap();
+    let before: Vec<&str> = list.lines().take(line + 1).collect();
+    let entry = before.iter().rfind(|line| !line.starts_with(' ')).unwrap();
+    entry.split_whitespace().next().unwrap().to_owned()
+}
+
+fn contact_of(done: &Done) -> String {
+    valise_tests::stage::last_word(done, "valise1")
+}
+
+#[test]
+fn a_mechanism_moves_to_another_relay_and_loses_nothing_on_the_way() {
+    let (elsewhere, stage) = (stage(), stage());
+    let (old, new) = (stage.init_relay(), elsewhere.init_relay());
+    let _old = stage.serve();
+    let _new = elsewhere.serve();
+    let before = stage.init_mechanism("officer", &old);
+    for colleague in ["colleague", "traveller"] {
+        stage.add_device("officer", colleague, &before);
+    }
+    let root = stage.root_of("officer");
+    let change = |args: &[&str]| signed(&stage, "officer", args, &root, ROOT).run();
+
+    elsewhere.allow(&before);
+    let added = change(&["relay", "add", &new, "--first"]).succeeded();
+    let both = contact_of(&added);
+    assert!(both.contains(&format!("@{new}@{old}")), "{both}");
+    pull(&stage, "colleague");
+
+    // Whoever has the line of before and whoever has that of now are read by every device, and answered.
+    let early = stage.send(&before, "By the old one.").succeeded();
+    let late = stage.send(&both, "By the new one.").succeeded();
+    assert!(
+        late.stderr.contains("uses the first of them"),
+        "{}",
+        late.stderr
+    );
+    for officer in ["officer", "colleague"] {
+        let pulled = pull(&stage, officer);
+        assert!(
+            pulled.starts_with("2 new submissions"),
+            "{officer}: {pulled}"
+        );
+    }
+    for words in ["By the old one.", "By the new one."] {
+        let id = id_of(&stage, "officer", words);
+        let reply = ["inbox", "reply", &id, "--delay", "0"];
+        let reply = stage.officer("officer").args(reply);
+        reply.stdin(format!("Read: {words}")).run().succeeded();
+    }
+    for (contact, sent, words) in [(&before, &early, "old"), (&both, &late, "new")] {
+        let checked = stage.check(contact, sent.received.as_ref().unwrap());
+        let checked = checked.succeeded().stdout;
+        assert!(
+            checked.contains(&format!("Read: By the {words} one.")),
+            "{checked}"
+        );
+        assert!(checked.contains("  Verified: "), "{checked}");
+    }
+
+    let removed = change(&["relay", "remove", "2", "--yes"]).succeeded();
+    let after = contact_of(&removed);
+    assert!(after.ends_with(&format!("@{new}")), "{after}");
+    // A colleague who knew the old relay only finds the way there, and what came by the new one.
+    let pulled = pull(&stage, "traveller");
+    assert!(pulled.starts_with("2 new submissions"), "{pulled}");
+    let listed = mechanism(&stage, "traveller", &["relay", "list"]).run();
+    assert_eq!(
+        listed.stdout.matches("relay1").count(),
+        1,
+        "{}",
+        listed.stdout
+    );
+    let third = stage.send(&after, "After the move.").succeeded();
+    assert!(!third.stderr.contains("uses the first"), "{}", third.stderr);
+    assert!(pull(&stage, "traveller").starts_with("1 new submission\n"));
+}
+
+#[test]
+fn one_relay_that_does_not_answer_keeps_nobody_from_the_others() {
+    let (elsewhere, stage) = (stage(), stage());
+    let (old, new) = (stage.init_relay(), elsewhere.init_relay());
+    let gone = stage.serve();
+    let _new = elsewhere.serve();
+    let before = stage.init_mechanism("officer", &old);
+    elsewhere.allow(&before);
+    let root = stage.root_of("officer");
+    let change = |args: &[&str]| signed(&stage, "officer", args, &root, ROOT).run();
+    let both = contact_of(&change(&["relay", "add", &new, "--first"]).succeeded());
+    gone.stop();
+
+    let phrase = stage.send(&both, "A case.").succeeded().received.unwrap();
+    let pulled = stage.officer("officer").args(["inbox", "pull"]).run();
+    let pulled = pulled.failed();
+    assert!(
+        pulled.stdout.starts_with("1 new submission\n"),
+        "{}",
+        pulled.stdout
+    );
+    assert!(
+        pulled
+            .stderr
+            .contains("at 127.0.0.1: could not reach the relay")
+    );
+    let id = id_of(&stage, "officer", "A case.");
+    let reply = stage.officer("officer").args(["inbox", "reply", &id]);
+    reply
+        .args(["--delay", "0"])
+        .stdin("Read.")
+        .run()
+        .succeeded();
+    let published = mechanism(&stage, "officer", &["publish"]).run().succeeded();
+    assert!(
+        published.stdout.contains("1 of 2 relays"),
+        "{}",
+        published.stdout
+    );
+
+    // One that is gone for good is left behind.
+    change(&["relay", "remove", "2", "--yes"]).succeeded();
+    pull(&stage, "officer");
+    let checked = stage.check(&both, &phrase).succeeded().stdout;
+    assert!(checked.contains("  | Read."), "{checked}");
+}
+
+#[test]
+fn the_only_relay_a_relay_listed_already_and_one_that_does_not_answer_change_nothing() {
+    let stage = stage();
+    let relay = stage.init_relay();
+    let _relay = stage.serve();
+    stage.init_mechanism("officer", &relay);
+    let root = stage.root_of("officer");
+    let refused = |args: &[&str]| {
+        let done = signed(&stage, "officer", args, &root, ROOT).run();
+        done.failed().stderr
+    };
+    let only = refused(&["relay", "remove", "1", "--yes"]);
+    assert!(only.contains("only relay"), "{only}");
+    let again = refused(&["relay", "add", &relay]);
+    assert!(again.contains("on the roster already"), "{again}");
+    let nobody = valise_protocol::id::RelayId::from_bytes([8; 32]);
+    let nobody = refused(&["relay", "add", &format!("{nobody},127.0.0.1:1")]);
+    assert!(nobody.contains("could not reach the relay"), "{nobody}");
+    let unknown = refused(&["relay", "remove", "2", "--yes"]);
+    assert!(unknown.contains("there is no relay \"2\""), "{unknown}");
+    let list = mechanism(&stage, "officer", &["relay", "list"]).run();
+    assert!(list.succeeded().stdout.starts_with(&format!("1. {relay}")));
+}

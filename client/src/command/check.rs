@@ -39,7 +39,7 @@ const MOST: usize = 64;
 /// A failure in the person's words.
 pub fn run(check: Check, now: Timestamp) -> Outcome<()> {
     let to = Addressee::read(&check.to, now)?;
-    to.tell_directness();
+    to.tell();
     let phrase = phrase::ask(check.phrase_fd)?;
     note("working out the keys; this takes a moment");
     let keys = phrase.stretch().for_mechanism(&to.address);

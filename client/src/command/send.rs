@@ -219,7 +219,7 @@ fn too_long(length: u64) -> Failure {
 
 /// What is known before anything travels.
 fn introduce(to: &Addressee) {
-    to.tell_directness();
+    to.tell();
     if let Some(card) = &to.card {
         note(&format!(
             "this card calls itself {}; nobody vouches for it.",

@@ -4,6 +4,7 @@ pub mod thread;
 pub mod outbox;
 pub mod take;
 pub mod pull;
+pub mod watch;
 pub mod show;
 pub mod draft;
 pub mod reply;
@@ -88,7 +89,7 @@ impl InboxGroup {
     pub async fn run(&self, now: Timestamp) -> Outcome<()> {
         let vault = self.access.open()?;
         match &self.command {
-            InboxCommand::Pull { watch: true, pace } => pull::watch(&vault, pace.delay).await,
+            InboxCommand::Pull { watch: true, pace } => watch::watch(&vault, pace.delay).await,
             InboxCommand::Pull { pace, .. } => pull::once(&vault, pace.delay).await,
             InboxCommand::List => show::list(&vault),
             InboxCommand::Show { id } => show::show(&vault, id, now),

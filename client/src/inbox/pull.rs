@@ -3,11 +3,8 @@
 //! An envelope is acknowledged to the relay by the poll after it, once its content is on this disk. Cover is dropped in silence, and
 //! so is what was seen before. What does not open here is acknowledged too, or it would come back for ever; it is counted.
 
-use std::time::Duration;
-
 use valise_protocol::contact::RelayContact;
-use valise_protocol::id::{EnvelopeDigest, MailboxId};
-use valise_protocol::limits::WAIT_SECONDS;
+use valise_protocol::id::{EnvelopeDigest, MailboxId, RelayId};
 use valise_protocol::time::Timestamp;
 use valise_protocol::wire::{Answer, Item, Request, Target};
 
@@ -39,17 +36,13 @@ pub struct Tally {
 
 /// How long to stay with one relay.
 #[derive(Clone, Copy, Debug)]
-enum Stay {
+pub(super) enum Stay {
     /// Until nothing waits.
     UntilEmpty,
     /// Until a poll of so many seconds brought nothing, or, with a single relay, a prekey is due.
     Watching { seconds: u16, alone: bool },
 }
 
-/// After a failure the watch tries again after so many seconds, then twice as many, up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: u64 = 5;
-/// See [`FIRST_PAUSE`].
-const LONGEST_PAUSE: u64 = 300;
 /// A card fetched longer ago than this, in seconds, may lack a new colleague.
 const SETTLED: u64 = 60;
 /// A watch takes in the newest card at least this often, in seconds.
@@ -69,85 +62,82 @@ impl Tally {
 /// Collects once.
 ///
 /// # Errors
-/// A failure when no relay was reached, or the program was told to stop.
+/// A failure when a relay was not reached, though the others were collected; or when the program was told to stop.
 pub async fn once(vault: &Vault, delay: u64) -> Outcome<()> {
     let told = || {
         let failure = interrupted();
         Err(failure.hint("what came is in the vault; the rest still waits: valise inbox pull"))
     };
-    until_told(collect_all(vault, delay))
-        .await
-        .unwrap_or_else(told)
+    let work = async {
+        let silent = collect_all(vault, delay).await?;
+        silent.map_or(Ok(()), Err)
+    };
+    until_told(work).await.unwrap_or_else(told)
 }
 
-async fn collect_all(vault: &Vault, delay: u64) -> Outcome<()> {
+/// Collects from every relay, and gives what the last of those that did not answer is told by, beside others that did.
+///
+/// # Errors
+/// A failure when no relay was reached.
+pub(super) async fn collect_all(vault: &Vault, delay: u64) -> Outcome<Option<Failure>> {
     let mut tally = Tally::default();
-    let mut outcome = Ok(());
-    for relay in relays(&vault.state()?)? {
-        let collected = collect(vault, &relay, Stay::UntilEmpty, &mut tally).await;
-        if outcome.is_ok() {
-            outcome = collected;
+    let (mut asked, mut failures) = (Vec::new(), Vec::new());
+    // What one relay says may name another.
+    while let Some(relay) = next(vault, &asked)? {
+        if let Err(failure) = collect(vault, &relay, Stay::UntilEmpty, &mut tally).await {
+            failures.push((relay.clone(), failure));
         }
+        asked.push(relay.id());
     }
-    if outcome.is_ok() || tally != Tally::default() {
+    let reached = asked.len() - failures.len();
+    if reached > 0 || tally != Tally::default() {
         report(tally);
     }
-    let collected = if outcome.is_ok() {
+    let collected = if failures.is_empty() {
         Collected::Everything
     } else {
         Collected::NotAll
     };
     bury(vault, collected)?;
-    outcome?;
+    if reached > 0 {
+        deliver_and_remind(vault, delay).await?;
+    }
+    let alone = asked.len() == 1;
+    let told = |(relay, failure): (RelayContact, Failure)| {
+        if alone {
+            failure
+        } else {
+            failure.at(relay.host())
+        }
+    };
+    let last = failures.pop().map(told);
+    for failure in failures {
+        ui::error(&told(failure));
+    }
+    match last {
+        Some(failure) if reached == 0 => Err(failure),
+        last => Ok(last),
+    }
+}
+
+/// The next relay that was not asked yet.
+fn next(vault: &Vault, asked: &[RelayId]) -> Outcome<Option<RelayContact>> {
+    let mut relays = relays(&vault.state()?)?.into_iter();
+    Ok(relays.find(|relay| !asked.contains(&relay.id())))
+}
+
+async fn deliver_and_remind(vault: &Vault, delay: u64) -> Outcome<()> {
     if let Err(failure) = deliver(vault, None, delay).await {
         ui::error(&failure);
     }
     remind(vault)
 }
 
-/// Collects, and goes on collecting until the program is told to stop (SIGINT or SIGTERM).
+/// Takes in everything that one relay has for this device.
 ///
 /// # Errors
-/// A failure of the first collection.
-pub async fn watch(vault: &Vault, delay: u64) -> Outcome<()> {
-    let work = async {
-        collect_all(vault, delay).await?;
-        ui::note("watching the inbox; stop with Ctrl-C");
-        watch_relays(vault).await
-    };
-    // Dropping the work is safe at any of its waits: what is in the vault is whole, and what was not acknowledged comes again.
-    until_told(work).await.unwrap_or_else(|| {
-        ui::note("stopped; what came is in the vault, and what comes now waits at the relay.");
-        Ok(())
-    })
-}
-
-async fn watch_relays(vault: &Vault) -> Outcome<()> {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let relays = relays(&vault.state()?)?;
-        let share = u16::try_from(relays.len().max(1)).unwrap_or(1);
-        let stay = Stay::Watching {
-            seconds: WAIT_SECONDS / share,
-            alone: share == 1,
-        };
-        for relay in &relays {
-            let mut tally = Tally::default();
-            match collect(vault, relay, stay, &mut tally).await {
-                Ok(()) => pause = FIRST_PAUSE,
-                Err(failure) => {
-                    ui::note(&format!("{}; trying again in {pause} s", failure.what()));
-                    tokio::time::sleep(Duration::from_secs(pause)).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
-            }
-        }
-        bury(vault, Collected::NotAll)?;
-    }
-}
-
-/// Everything that one relay has for this device.
-async fn collect(
+/// A failure when it is not reached, or this device is not on the roster.
+pub(super) async fn collect(
     vault: &Vault,
     relay: &RelayContact,
     stay: Stay,
@@ -248,7 +238,7 @@ fn is_time(vault: &Vault, began: Timestamp) -> Outcome<bool> {
 }
 
 /// Deletes the private halves that are of no more use. With a roster that has run out, or a wrong clock, none.
-fn bury(vault: &Vault, collected: Collected) -> Outcome<()> {
+pub(super) fn bury(vault: &Vault, collected: Collected) -> Outcome<()> {
     let now = now();
     vault.change(|change| {
         let held = card::held(&change.state, now)?;

@@ -2,6 +2,7 @@
 
 use minicbor::bytes::ByteVec;
 use valise_protocol::card::{Card, CardError, Device, SignedStatement, VerifiedCard, merge};
+use valise_protocol::contact::{Contact, RelayContact, Way};
 use valise_protocol::limits::{DAY, PREKEY_FRESH, ROSTER_REMINDER};
 use valise_protocol::time::Timestamp;
 use valise_protocol::words::pseudonym;
@@ -85,6 +86,9 @@ pub fn adopt(state: &mut State, card: Card, now: Timestamp) -> Result<(), CardEr
 pub fn keep(state: &mut State, card: &VerifiedCard) {
     state.known = Some(card.known());
     state.card = Some(ByteVec::from(card.card().encode()));
+    if let Some(contact) = contact_of(card, &state.contact) {
+        state.contact = contact.to_string();
+    }
     if let Some(longest) = card
         .relay_descriptors()
         .map(|relay| relay.retention_days().1)
@@ -92,6 +96,23 @@ pub fn keep(state: &mut State, card: &VerifiedCard) {
     {
         state.retention_days = longest;
     }
+}
+
+/// The contact line that follows from a roster: its relays in its order, each by the way that the line before gave, or as it describes
+/// itself. `None` where the roster names no relay that can be made out.
+fn contact_of(card: &VerifiedCard, before: &str) -> Option<Contact> {
+    let before = before.parse::<Contact>().ok();
+    let known = |relay: &RelayContact| {
+        let mut ways = before.as_ref()?.ways().iter();
+        ways.find(|way| way.relay.id() == relay.id()).cloned()
+    };
+    let way = |relay: RelayContact| {
+        known(&relay).unwrap_or(Way {
+            relay,
+            ingress: None,
+        })
+    };
+    Contact::new(card.address(), card.relays().map(way).collect())
 }
 
 /// The card to publish: the one held, with this device's newest prekey.

@@ -97,7 +97,7 @@ impl Init {
         say_contact(&new.contact.to_string(), self.qr);
         self.explain(&new, &home, &path);
         match publish(&vault, now).await {
-            Ok(()) => ui::note("the card is published: submissions can come."),
+            Ok(_) => ui::note("the card is published: submissions can come."),
             Err(failure) => {
                 let address = new.state.address;
                 ui::note(&format!(

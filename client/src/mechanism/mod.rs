@@ -7,6 +7,7 @@ pub mod exchange;
 pub mod publish;
 pub mod init;
 pub mod succession;
+pub mod relay;
 pub mod device;
 
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ use crate::vault::command::Access;
 use self::device::DeviceCommand;
 use self::init::{Init, say_contact};
 use self::publish::RootArgs;
+use self::relay::RelayCommand;
 use self::succession::RootCommand;
 
 /// `valise mechanism`
@@ -52,6 +54,9 @@ pub enum MechanismCommand {
         #[arg(long)]
         qr: bool,
     },
+    /// Add, remove and list relays
+    #[command(subcommand)]
+    Relay(RelayCommand),
     /// Let a next root key take over
     #[command(subcommand)]
     Root(RootCommand),
@@ -83,6 +88,7 @@ impl MechanismGroup {
         match &self.command {
             MechanismCommand::Init(init) => init.run(&self.access, now).await,
             MechanismCommand::Device(command) => command.run(&self.access, now).await,
+            MechanismCommand::Relay(command) => command.run(&self.access, now).await,
             MechanismCommand::Root(command) => command.run(&self.access, now).await,
             MechanismCommand::Card { output, qr } => self.card(output.as_ref(), *qr, now),
             MechanismCommand::Renew { root } => self.renew(root, now).await,
@@ -128,11 +134,18 @@ impl MechanismGroup {
 
     async fn publish(&self, now: Timestamp) -> Outcome<()> {
         let vault = self.access.open()?;
-        publish::publish(&vault, now).await?;
+        let reached = publish::publish(&vault, now).await?;
         let state = vault.state()?;
         let held = card::needed(&state, now)?;
         if card::lists(&held.card, &state) {
-            ui::say("published: the relay has the newest card and this device's prekey");
+            ui::say(&match (reached.took, reached.all) {
+                (1, 1) => {
+                    "published: the relay has the newest card and this device's prekey".to_owned()
+                }
+                (took, all) => format!(
+                    "published: {took} of {all} relays have the newest card and this device's prekey"
+                ),
+            });
         } else {
             ui::note("this device is not on the roster, so it has nothing to publish.");
         }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use valise_protocol::card::{Card, CardError, Device, Root, Roster, SignedRoster, VerifiedCard};
 use valise_protocol::contact::RelayContact;
+use valise_protocol::descriptor::SignedDescriptor;
 use valise_protocol::key::SigningKey;
 use valise_protocol::time::Timestamp;
 
@@ -141,6 +142,19 @@ pub async fn renewed_roster(
             }
         }
     }
+    roster_with_relays(card, descriptors, root, now)
+}
+
+/// Signs the next roster with the same devices and these relays, each as its signed descriptor.
+///
+/// # Errors
+/// A failure when the roster does not fit.
+pub fn roster_with_relays(
+    card: &VerifiedCard,
+    descriptors: Vec<Vec<u8>>,
+    root: &SigningKey,
+    now: Timestamp,
+) -> Outcome<SignedRoster> {
     let old = card.roster();
     let devices = old.devices().to_vec();
     let roster = Roster::new(
@@ -155,34 +169,56 @@ pub async fn renewed_roster(
 }
 
 fn old_descriptor(card: &VerifiedCard, relay: &RelayContact) -> Option<Vec<u8>> {
-    let place = card
-        .relay_descriptors()
-        .position(|descriptor| descriptor.id() == relay.id())?;
-    card.roster().relays().nth(place).map(<[u8]>::to_vec)
+    let is_its = |signed: &&[u8]| {
+        let descriptor = SignedDescriptor::decode(signed).ok();
+        descriptor
+            .and_then(|descriptor| descriptor.verify_undated().ok())
+            .is_some_and(|descriptor| descriptor.id() == relay.id())
+    };
+    card.roster().relays().find(is_its).map(<[u8]>::to_vec)
+}
+
+/// How many relays took a card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reached {
+    /// Those that took it, or had it.
+    pub took: usize,
+    /// All that should.
+    pub all: usize,
 }
 
 /// Brings card and prekey to every relay. A relay that is not reached is told, and does not stop the others.
 ///
 /// # Errors
 /// The last failure, when no relay took it.
-pub async fn publish(vault: &Vault, now: Timestamp) -> Outcome<()> {
-    let mut outcome = Err(Failure::new("the contact line names no relay"));
-    for relay in relays(&vault.state()?)? {
-        let published = match exchange(vault, &relay, now).await {
-            Ok(exchange) => {
-                exchange.link.finish();
-                exchange.connection.close().await;
-                exchange.published
-            }
-            Err(failure) => Err(failure),
-        };
-        match published {
-            Ok(()) => outcome = Ok(()),
-            Err(failure) if outcome.is_ok() => ui::error(&failure),
-            Err(failure) => outcome = Err(failure),
+pub async fn publish(vault: &Vault, now: Timestamp) -> Outcome<Reached> {
+    publish_to(vault, &relays(&vault.state()?)?, now).await
+}
+
+async fn publish_to(vault: &Vault, relays: &[RelayContact], now: Timestamp) -> Outcome<Reached> {
+    let all = relays.len();
+    let (mut took, mut failures) = (0, Vec::new());
+    for relay in relays {
+        match publish_at(vault, relay, now).await {
+            Ok(()) => took += 1,
+            Err(failure) if all > 1 => failures.push(failure.at(relay.host())),
+            Err(failure) => failures.push(failure),
         }
     }
-    outcome
+    let last = if took == 0 { failures.pop() } else { None };
+    failures.iter().for_each(ui::error);
+    match last {
+        Some(failure) => Err(failure),
+        None if took == 0 => Err(Failure::new("the contact line names no relay")),
+        None => Ok(Reached { took, all }),
+    }
+}
+
+async fn publish_at(vault: &Vault, relay: &RelayContact, now: Timestamp) -> Outcome<()> {
+    let exchange = exchange(vault, relay, now).await?;
+    exchange.link.finish();
+    exchange.connection.close().await;
+    exchange.published
 }
 
 /// Takes in the newest card, if a relay is reached: a roster made from an old one would be refused.
@@ -197,8 +233,17 @@ pub async fn refresh(vault: &Vault, now: Timestamp) {
 
 /// Tries to publish what was changed; what was changed stays in any case.
 pub async fn try_publish(vault: &Vault, now: Timestamp) -> bool {
-    match publish(vault, now).await {
-        Ok(()) => true,
+    tell(publish(vault, now).await)
+}
+
+/// The same, to these relays.
+pub async fn try_publish_to(vault: &Vault, relays: &[RelayContact], now: Timestamp) -> bool {
+    tell(publish_to(vault, relays, now).await)
+}
+
+fn tell(published: Outcome<Reached>) -> bool {
+    match published {
+        Ok(_) => true,
         Err(failure) => {
             ui::error(&failure.hint(
                 "what was changed is in the vault; bring it to the relay with: valise mechanism publish",

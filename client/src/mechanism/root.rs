@@ -41,7 +41,7 @@ pub fn write(
         );
         match error.kind() {
             ErrorKind::AlreadyExists => failure
-                .hint("no root key is overwritten: choose another place with --root FILE, or remove this one if its mechanism was never made"),
+                .hint("no root key is overwritten: choose another place for it, or remove this one if its mechanism was never made"),
             _ => failure,
         }
     })

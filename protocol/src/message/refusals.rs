@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::card::tests::{Mechanism, NOW};
-use crate::limits::KEM_KEY;
+use crate::id::Address;
+use crate::limits::{KEM_KEY, NOTE};
 use crate::prekey::PrekeySecret;
 use crate::testing::rng;
 

@@ -1,6 +1,8 @@
 //! The rules of spec §7.2–7.4 from the side of whoever breaks them.
 
 use super::*;
+use crate::cbor::{self, Malformed};
+use crate::limits::{CARD, ENVELOPE, FRAME_PLAIN};
 use crate::testing::rng;
 
 /// The frames around a header and an attachment, written without asking whether they may be.

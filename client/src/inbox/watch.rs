@@ -1,0 +1,80 @@
+//! `valise inbox pull --watch`: collecting as it comes, until told to stop.
+
+use std::time::Duration;
+
+use valise_protocol::id::RelayId;
+use valise_protocol::limits::WAIT_SECONDS;
+
+use crate::failure::Outcome;
+use crate::interrupt::until_told;
+use crate::mechanism::exchange::relays;
+use crate::mechanism::prekeys::Collected;
+use crate::ui;
+use crate::vault::Vault;
+
+use super::pull::{Stay, Tally, bury, collect, collect_all};
+
+/// When no relay answers the watch tries again after so many seconds, then twice as many, up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: u64 = 5;
+/// See [`FIRST_PAUSE`].
+const LONGEST_PAUSE: u64 = 300;
+
+/// Collects, and goes on collecting until the program is told to stop (SIGINT or SIGTERM).
+///
+/// # Errors
+/// A failure of the first collection.
+pub async fn watch(vault: &Vault, delay: u64) -> Outcome<()> {
+    let work = async {
+        if let Some(failure) = collect_all(vault, delay).await? {
+            ui::error(&failure);
+        }
+        ui::note("watching the inbox; stop with Ctrl-C");
+        watch_relays(vault).await
+    };
+    // Dropping the work is safe at any of its waits: what is in the vault is whole, and what was not acknowledged comes again.
+    until_told(work).await.unwrap_or_else(|| {
+        ui::note("stopped; what came is in the vault, and what comes now waits at the relay.");
+        Ok(())
+    })
+}
+
+async fn watch_relays(vault: &Vault) -> Outcome<()> {
+    let mut pause = FIRST_PAUSE;
+    let mut silent: Vec<RelayId> = Vec::new();
+    loop {
+        let relays = relays(&vault.state()?)?;
+        let share = u16::try_from(relays.len().max(1)).unwrap_or(1);
+        let alone = share == 1;
+        let stay = Stay::Watching {
+            seconds: WAIT_SECONDS / share,
+            alone,
+        };
+        let (mut answered, mut fault) = (false, None);
+        for relay in &relays {
+            match collect(vault, relay, stay, &mut Tally::default()).await {
+                Ok(()) => {
+                    answered = true;
+                    silent.retain(|id| *id != relay.id());
+                }
+                Err(failure) if alone => fault = Some(failure),
+                Err(failure) => {
+                    let failure = failure.at(relay.host());
+                    if !silent.contains(&relay.id()) {
+                        silent.push(relay.id());
+                        ui::note(failure.what());
+                    }
+                    fault = Some(failure);
+                }
+            }
+        }
+        match fault {
+            Some(failure) if !answered => {
+                ui::note(&format!("{}; trying again in {pause} s", failure.what()));
+                tokio::time::sleep(Duration::from_secs(pause)).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            _ => pause = FIRST_PAUSE,
+        }
+        bury(vault, Collected::NotAll)?;
+    }
+}

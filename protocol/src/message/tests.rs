@@ -1,0 +1,238 @@
+use super::*;
+use crate::card::tests::{Mechanism, NOW};
+use crate::id::Address;
+use crate::limits::{MESSAGE, NOTE, TEXT};
+use crate::prekey::PrekeySecret;
+use crate::testing::rng;
+
+fn handling() -> Handling {
+    Handling {
+        name_to_government: Answer::Yes,
+        name_in_public: Answer::Ask,
+        basis: ConsentBasis::Family,
+        note: None,
+        timing: Timing::Imminent,
+        attribution: Attribution::None,
+        language: "es".into(),
+    }
+}
+
+fn content(text: &str) -> Content {
+    Content {
+        text: text.into(),
+        handling: handling(),
+        others: vec![],
+    }
+}
+
+fn submission(text: &str) -> Message {
+    let reply = ReplyKeys {
+        prekey: PrekeySecret::generate(&mut rng(1)).public(),
+        mailbox: MailboxId::from_bytes([1; 32]),
+        relay: RelayId::from_bytes([2; 32]),
+    };
+    let content = content(text).encode();
+    Message::Submission(Submission {
+        id: SubmissionId::from_bytes([3; 16]),
+        epoch: 1,
+        reply,
+        content,
+    })
+}
+
+fn reply(text: Option<&str>) -> Reply {
+    Reply {
+        id: SubmissionId::from_bytes([1; 16]),
+        regards: SubmissionId::from_bytes([2; 16]),
+        written: NOW.hour(),
+        proof: Proof::of(&Mechanism::new(2).card(1, NOW)),
+        text: text.map(Into::into),
+    }
+}
+
+fn copy() -> Message {
+    Message::Copy(Copied {
+        id: SubmissionId::from_bytes([1; 16]),
+        regards: SubmissionId::from_bytes([2; 16]),
+        written: NOW.hour(),
+        send: DhPublic::from_bytes([3; 32]),
+        text: None,
+    })
+}
+
+#[test]
+fn every_kind_survives_its_bytes() {
+    for message in [
+        Message::Cover,
+        submission("x"),
+        Message::Acknowledgement(reply(None)),
+        Message::Reply(reply(Some("y"))),
+        copy(),
+    ] {
+        assert_eq!(Message::decode(&message.encode()), Ok(message));
+    }
+}
+
+#[test]
+fn the_longest_texts_fit_an_envelope() {
+    let Message::Submission(mut full) = submission(&"x".repeat(TEXT)) else {
+        unreachable!()
+    };
+    let mut content = full.content().unwrap();
+    content.handling.note = Some("y".repeat(NOTE));
+    content.handling.language = "l".repeat(35);
+    content.others = (0..16).map(|at| Address::from_bytes([at; 32])).collect();
+    full.content = content.encode();
+    let length = Message::Submission(full.clone()).encode().len();
+    assert!(length <= MESSAGE, "{length}");
+    assert!(Message::decode(&Message::Submission(full).encode()).is_ok());
+    // A reply's proof is a roster of at most 20,480 bytes and four roots of at most 104 each.
+    let plain = Message::Reply(reply(Some(&"x".repeat(REPLY_TEXT))))
+        .encode()
+        .len();
+    let proof = cbor::encode(&reply(None).proof).len();
+    assert!(plain - proof + crate::limits::ROSTER + 4 * 104 + 80 <= MESSAGE);
+}
+
+#[test]
+fn texts_over_their_limits_are_refused() {
+    for text in [String::new(), "x".repeat(TEXT + 1)] {
+        assert_eq!(
+            Message::decode(&submission(&text).encode()),
+            Err(MessageError::TextLength)
+        );
+    }
+    for text in ["", &"x".repeat(REPLY_TEXT + 1)] {
+        assert_eq!(
+            Message::decode(&Message::Reply(reply(Some(text))).encode()),
+            Err(MessageError::TextLength)
+        );
+    }
+}
+
+#[test]
+fn an_acknowledgement_has_no_text_and_a_reply_has_one() {
+    let swapped = Message::Acknowledgement(reply(Some("x"))).encode();
+    assert_eq!(Message::decode(&swapped), Err(MessageError::Malformed));
+    assert_eq!(
+        Message::decode(&Message::Reply(reply(None)).encode()),
+        Err(MessageError::Malformed)
+    );
+}
+
+#[test]
+fn a_later_kind_is_told() {
+    assert_eq!(
+        Message::decode(&[0xa1, 0, 9]),
+        Err(MessageError::UnknownKind(9))
+    );
+    assert_eq!(
+        Message::decode(&[0xa2, 0, 0, 1, 0]),
+        Err(MessageError::Malformed)
+    );
+    assert_eq!(Message::decode(&[]), Err(MessageError::Malformed));
+}
+
+#[test]
+fn kinds_stay_in_their_mailboxes() {
+    let ack = Message::Acknowledgement(reply(None));
+    assert!(ack.check_found_in(Mailbox::Return).is_ok());
+    assert_eq!(
+        ack.check_found_in(Mailbox::Inbox),
+        Err(MessageError::WrongMailbox)
+    );
+    assert_eq!(
+        submission("x").check_found_in(Mailbox::Return),
+        Err(MessageError::WrongMailbox)
+    );
+    assert_eq!(
+        copy().check_found_in(Mailbox::Return),
+        Err(MessageError::WrongMailbox)
+    );
+    assert!(Message::Cover.check_found_in(Mailbox::Return).is_ok());
+}
+
+#[test]
+fn a_time_off_the_hour_is_refused() {
+    let mut late = reply(Some("x"));
+    late.written = late.written.plus(1);
+    assert_eq!(
+        Message::decode(&Message::Reply(late).encode()),
+        Err(MessageError::NotOnTheHour)
+    );
+}
+
+#[test]
+fn contradicting_answers_are_refused() {
+    let check = |change: &dyn Fn(&mut Handling)| {
+        let mut handling = handling();
+        change(&mut handling);
+        handling.check().err()
+    };
+    assert_eq!(check(&|_| ()), None);
+    assert_eq!(
+        check(&|h| {
+            h.name_to_government = Answer::Ask;
+            h.name_in_public = Answer::Yes;
+        }),
+        Some(HandlingError::PublicWithoutGovernment)
+    );
+    assert_eq!(
+        check(&|h| h.basis = ConsentBasis::Unobtainable),
+        Some(HandlingError::UnobtainableWithoutNote)
+    );
+    assert_eq!(
+        check(&|h| {
+            h.basis = ConsentBasis::Unobtainable;
+            h.note = Some("detained".into());
+        }),
+        Some(HandlingError::UnobtainableYetPublic)
+    );
+    assert_eq!(
+        check(&|h| h.note = Some(String::new())),
+        Some(HandlingError::NoteLength)
+    );
+    assert_eq!(
+        check(&|h| h.note = Some("x".repeat(NOTE + 1))),
+        Some(HandlingError::NoteLength)
+    );
+    assert_eq!(
+        check(&|h| h.language = "e".into()),
+        Some(HandlingError::Language)
+    );
+}
+
+#[test]
+fn addressees_ascend_and_none_is_named_twice() {
+    let mut content = content("x");
+    let (a, b) = (Address::from_bytes([1; 32]), Address::from_bytes([2; 32]));
+    content.others = vec![a, b];
+    assert_eq!(content.check(), Ok(()));
+    for others in [vec![b, a], vec![a, a]] {
+        content.others = others;
+        assert_eq!(content.check(), Err(MessageError::Addressees));
+    }
+}
+
+#[test]
+fn the_one_addressed_is_not_among_the_others() {
+    let mut content = content("x");
+    let (me, other) = (Address::from_bytes([1; 32]), Address::from_bytes([2; 32]));
+    assert_eq!(content.check_addressed(&me), Ok(()));
+    content.others = vec![other];
+    assert_eq!(content.check_addressed(&me), Ok(()));
+    content.others = vec![me, other];
+    assert_eq!(content.check(), Ok(()));
+    assert_eq!(content.check_addressed(&me), Err(MessageError::Addressees));
+}
+
+#[test]
+fn debug_shows_no_text() {
+    let shown = format!(
+        "{:?} {:?} {:?}",
+        submission("SECRET"),
+        content("SECRET"),
+        reply(Some("SECRET"))
+    );
+    assert!(!shown.contains("SECRET"), "{shown}");
+}
