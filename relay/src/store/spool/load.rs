@@ -88,7 +88,8 @@ impl Load {
         if !direct {
             way.segment.write_extents(self.first, extents)?;
         }
-        way.segment.write_slots(self.first, &self.slots)?;
+        way.segment
+            .write_slots(&*shared.disk, self.first, &self.slots)?;
         way.segment.sync(&*shared.disk)?;
         if !direct {
             way.segment.forget(self.first, self.count() as u32);

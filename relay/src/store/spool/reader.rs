@@ -79,7 +79,7 @@ pub(super) fn card(shared: &Shared, address: Address) -> Result<Option<Vec<u8>>,
     Err(StoreError::Damaged)
 }
 
-/// Reads and authenticates the payload of a record. `None`: wiped, damaged, or not the record that was meant.
+/// Reads and authenticates the payload of a record. `None`: wiped, damaged, unreadable, or not the record that was meant.
 pub(super) fn read(
     shared: &Shared,
     place: Place,
@@ -88,15 +88,19 @@ pub(super) fn read(
     let Some(segment) = shared.segment(place) else {
         return Ok(None);
     };
-    let slot = segment.read_slot(place.slot)?;
+    let Some(slot) = segment.read_slot(&*shared.disk, place.slot)? else {
+        return Ok(None);
+    };
     let Some(record) = Record::unwrap(&slot, shared.keys().wrapping(), place) else {
         return Ok(None);
     };
     if !belongs(&record.body) {
         return Ok(None);
     }
-    let mut payload = vec![0; record.seal.length as usize];
-    segment.read_extent(place.slot, &mut payload)?;
+    let length = record.seal.length;
+    let Some(mut payload) = segment.read_extent(&*shared.disk, place.slot, length)? else {
+        return Ok(None);
+    };
     let opened = record.seal.open(&mut payload);
     Ok(opened.ok().map(|()| (record.body, payload)))
 }

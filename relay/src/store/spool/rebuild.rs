@@ -64,29 +64,56 @@ impl<'a> Rebuild<'a> {
 
     /// Reads one head; returns the first slot that was never used.
     fn read(&mut self, segment: &Segment, last: bool) -> io::Result<u32> {
-        let head = segment.read_head()?;
-        let (slots, _) = head.as_chunks::<SLOT>();
+        let slots = segment.read_head(&*self.shared.disk)?;
         let mut end = 0;
-        for (number, slot) in (0..).zip(slots) {
-            if slot.iter().all(|byte| *byte == 0) {
+        for (number, slot) in (0..).zip(&slots) {
+            if slot.is_some_and(|slot| is_wiped(&slot)) {
                 continue;
             }
             end = number + 1;
             segment.add_live(1);
             let place = Place::new(segment.number, number);
-            let record = Record::unwrap(slot, self.shared.keys().wrapping(), place);
-            match record {
-                Some(record) if last && !has_payload(segment, &record, number)? => {
+            self.read_slot(segment, slot.as_ref(), place, last)?;
+        }
+        repunch(segment, &slots, end)?;
+        // What cannot be read may not be written either: a new segment is begun.
+        let whole = slots.iter().all(Option::is_some);
+        Ok(if whole { end } else { segment.slots })
+    }
+
+    fn read_slot(
+        &mut self,
+        segment: &Segment,
+        slot: Option<&[u8; SLOT]>,
+        place: Place,
+        last: bool,
+    ) -> io::Result<()> {
+        let counts = &self.shared.counts;
+        let Some(slot) = slot else {
+            counts.damaged_at(place, "a slot cannot be read");
+            return Ok(());
+        };
+        let record = Record::unwrap(slot, self.shared.keys().wrapping(), place);
+        let Some(record) = record else {
+            counts.damaged_at(place, "a slot does not open");
+            return Ok(());
+        };
+        if last && record.seal.length > 0 {
+            let length = record.seal.length;
+            let payload = segment.read_extent(&*self.shared.disk, place.slot, length)?;
+            match payload.map(|mut payload| record.seal.open(&mut payload).is_ok()) {
+                Some(true) => {}
+                Some(false) => {
                     // Torn by a power cut before it was acknowledged, most likely; there is nothing to read in any case.
-                    self.damaged("a record of the last segment has no payload");
+                    counts.damaged_at(place, "a record of the last segment has no payload");
                     self.wipes.insert(place, None);
+                    return Ok(());
                 }
-                Some(record) => self.note(record.body, place)?,
-                None => self.damaged("a slot does not open"),
+                // It stays in the index: whoever polls it may have more luck.
+                None => counts.damaged_at(place, "a payload cannot be read"),
             }
         }
-        repunch(segment, slots, end)?;
-        Ok(end)
+        self.note(record.body, place)
     }
 
     fn note(&mut self, body: Body, place: Place) -> io::Result<()> {
@@ -170,35 +197,25 @@ impl<'a> Rebuild<'a> {
         }
         Ok(())
     }
-
-    fn damaged(&self, what: &'static str) {
-        tracing::warn!("{what}: it was set aside");
-        self.shared.counts.damaged();
-    }
 }
 
 /// Gives back the extents of wiped slots that a crash or a full disk left in place.
-fn repunch(segment: &Segment, slots: &[[u8; SLOT]], end: u32) -> io::Result<()> {
+fn repunch(segment: &Segment, slots: &[Option<[u8; SLOT]>], end: u32) -> io::Result<()> {
     let unused = segment.slots - end;
     let due = u64::from(segment.live() + unused) * EXTENT as u64;
     if segment.disk_bytes()? <= due + (slots.len() * SLOT) as u64 + SLACK {
         return Ok(());
     }
     for (slot, bytes) in (0..end).zip(slots) {
-        if bytes.iter().all(|byte| *byte == 0) {
+        if bytes.is_some_and(|bytes| is_wiped(&bytes)) {
             segment.punch(slot, 1).or_else(pass_if_full)?;
         }
     }
     Ok(())
 }
 
-fn has_payload(segment: &Segment, record: &Record, slot: u32) -> io::Result<bool> {
-    if record.seal.length == 0 {
-        return Ok(true);
-    }
-    let mut payload = vec![0; record.seal.length as usize];
-    segment.read_extent(slot, &mut payload)?;
-    Ok(record.seal.open(&mut payload).is_ok())
+fn is_wiped(slot: &[u8; SLOT]) -> bool {
+    slot.iter().all(|byte| *byte == 0)
 }
 
 /// What a file system may take for itself beside the bytes of a segment.

@@ -11,7 +11,7 @@ use std::io;
 
 use super::disk::pass_if_full;
 use super::record::Record;
-use super::segment::{Place, SLOT, Segment};
+use super::segment::{Place, Segment};
 use super::shared::Shared;
 use super::writer::{Reply, Writer};
 use crate::store::StoreError;
@@ -103,17 +103,29 @@ fn refuse(replies: Vec<Reply<()>>) {
 }
 
 fn rewrap_segment(shared: &Shared, segment: &Segment) -> io::Result<()> {
-    let mut head = segment.read_head()?;
+    let disk = &*shared.disk;
+    let mut slots = segment.read_head(disk)?;
     let mut rng = super::system_rng();
     let keys = shared.keys();
-    let (slots, _) = head.as_chunks_mut::<SLOT>();
-    for (number, slot) in (0..).zip(slots) {
+    for (number, slot) in (0..).zip(&mut slots) {
         let place = Place::new(segment.number, number);
         // Damaged slots stay as they are: without the key that they were wrapped under they are noise.
-        if let Some(record) = Record::unwrap(slot, keys.wrapping(), place) {
-            *slot = record.wrap(keys.newest(), place, &mut rng);
+        match slot {
+            None => shared
+                .counts
+                .damaged_at(place, "a slot cannot be read, and is lost by the rewrap"),
+            Some(slot) => {
+                if let Some(record) = Record::unwrap(slot, keys.wrapping(), place) {
+                    *slot = record.wrap(keys.newest(), place, &mut rng);
+                }
+            }
         }
     }
-    segment.write_slots(0, &head)?;
-    segment.sync(&*shared.disk)
+    let mut first = 0;
+    for run in slots.chunk_by(|a, b| a.is_some() == b.is_some()) {
+        let bytes: Vec<u8> = run.iter().flatten().flatten().copied().collect();
+        segment.write_slots(disk, first, &bytes)?;
+        first += run.len() as u32;
+    }
+    segment.sync(disk)
 }

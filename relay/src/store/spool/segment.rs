@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate};
 use valise_protocol::limits::ENVELOPE;
 
-use super::disk::Disk;
+use super::disk::{Disk, readable};
 use super::path_of;
 
 /// The size of a slot in bytes.
@@ -63,7 +63,10 @@ impl Segment {
     pub fn create(disk: &dyn Disk, dir: &Path, number: u32, slots: u32) -> io::Result<Self> {
         let path = path_of(dir, &name(number));
         let made = Self::create_at(disk, path.clone(), number, slots);
-        if made.is_err() {
+        if made
+            .as_ref()
+            .is_err_and(|error| error.kind() != io::ErrorKind::AlreadyExists)
+        {
             // Nothing was acknowledged from it; if it cannot be removed either, the next open sets it aside.
             let _ = fs::remove_file(&path);
         }
@@ -112,30 +115,40 @@ impl Segment {
         ))
     }
 
-    /// The whole head.
-    pub fn read_head(&self) -> io::Result<Vec<u8>> {
+    /// All slots; `None` for each that cannot be read.
+    pub fn read_head(&self, disk: &dyn Disk) -> io::Result<Vec<Option<[u8; SLOT]>>> {
         let mut head = vec![0; self.slots as usize * SLOT];
-        self.file.read_exact_at(&mut head, 0)?;
-        Ok(head)
+        if readable(disk.read(&self.file, &mut head, 0))?.is_some() {
+            let (slots, _) = head.as_chunks();
+            return Ok(slots.iter().copied().map(Some).collect());
+        }
+        (0..self.slots)
+            .map(|slot| self.read_slot(disk, slot))
+            .collect()
     }
 
-    /// One slot.
-    pub fn read_slot(&self, slot: u32) -> io::Result<[u8; SLOT]> {
+    /// One slot; `None` where it cannot be read.
+    pub fn read_slot(&self, disk: &dyn Disk, slot: u32) -> io::Result<Option<[u8; SLOT]>> {
         let mut bytes = [0; SLOT];
-        self.file
-            .read_exact_at(&mut bytes, u64::from(slot) * SLOT as u64)?;
-        Ok(bytes)
+        let read = disk.read(&self.file, &mut bytes, u64::from(slot) * SLOT as u64);
+        Ok(readable(read)?.map(|()| bytes))
     }
 
     /// Writes neighbouring slots. Not durable before [`Self::sync`].
-    pub fn write_slots(&self, first: u32, bytes: &[u8]) -> io::Result<()> {
-        self.file
-            .write_all_at(bytes, u64::from(first) * SLOT as u64)
+    pub fn write_slots(&self, disk: &dyn Disk, first: u32, bytes: &[u8]) -> io::Result<()> {
+        disk.write(&self.file, bytes, u64::from(first) * SLOT as u64)
     }
 
-    /// The first `payload.len()` bytes of an extent.
-    pub fn read_extent(&self, slot: u32, payload: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(payload, self.extent(slot))
+    /// The first `length` bytes of an extent; `None` where they cannot be read.
+    pub fn read_extent(
+        &self,
+        disk: &dyn Disk,
+        slot: u32,
+        length: u32,
+    ) -> io::Result<Option<Vec<u8>>> {
+        let mut payload = vec![0; length as usize];
+        let read = disk.read(&self.file, &mut payload, self.extent(slot));
+        Ok(readable(read)?.map(|()| payload))
     }
 
     /// Writes neighbouring extents. Not durable before [`Self::sync`].

@@ -1,6 +1,6 @@
 //! What the writer and the readers of one spool share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -41,6 +41,8 @@ pub(super) struct Counts {
     pub inbox: AtomicU64,
     pub returns: AtomicU64,
     pub damaged: AtomicU64,
+    /// Where something was found damaged already: it is counted once, however often it is met.
+    hurt: Mutex<BTreeSet<Place>>,
 }
 
 impl Counts {
@@ -54,6 +56,15 @@ impl Counts {
 
     pub fn damaged(&self) {
         self.damaged.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts and reports a record that was found damaged, the first time.
+    pub fn damaged_at(&self, place: Place, what: &'static str) {
+        let mut hurt = self.hurt.lock().unwrap_or_else(PoisonError::into_inner);
+        if hurt.insert(place) {
+            self.damaged();
+            tracing::warn!("{what}: it was set aside");
+        }
     }
 
     /// The totals, without the bytes on the disk.

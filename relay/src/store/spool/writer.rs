@@ -218,7 +218,7 @@ impl Writer {
             Chore::RemoveInbox(address, reply) => answer(reply, Ok(self.remove_inbox(address)?)),
             Chore::PutCard(address, card, reply) => answer(reply, self.put_card(address, card)?),
             Chore::SetAside(mailbox, cursor, reply) => {
-                self.set_aside(mailbox, cursor)?;
+                self.shared.set_aside(mailbox, cursor).map_err(io_error)?;
                 let _ = reply.send(());
                 Ok(())
             }
@@ -303,21 +303,6 @@ impl Writer {
         Ok(Ok(()))
     }
 
-    /// Takes a record that cannot be read out of the index. Its slot stays as it is, for whoever wants to look at it.
-    fn set_aside(&mut self, mailbox: Name, cursor: u64) -> io::Result<()> {
-        if let Some(entry) = self
-            .shared
-            .index
-            .remove(mailbox, cursor)
-            .map_err(io_error)?
-        {
-            self.shared.counts.removed(entry.kind);
-            self.shared.counts.damaged();
-            tracing::warn!("a record was damaged: it was set aside");
-        }
-        Ok(())
-    }
-
     /// Writes one record durably; `None` where there is no room.
     fn store_one(&mut self, record: &Record, payload: &[u8]) -> io::Result<Option<Place>> {
         let Some((Way { segment, .. }, place)) = self.place()? else {
@@ -325,7 +310,7 @@ impl Writer {
         };
         let slot = record.wrap(self.shared.keys().newest(), place, &mut super::system_rng());
         segment.write_extents(place.slot, payload)?;
-        segment.write_slots(place.slot, &slot)?;
+        segment.write_slots(&*self.shared.disk, place.slot, &slot)?;
         segment.sync(&*self.shared.disk)?;
         Ok(Some(place))
     }
@@ -355,14 +340,15 @@ impl Writer {
             .active
             .as_ref()
             .map_or(0, |active| active.way.segment.number);
-        let number = last.max(before) + 1;
+        let mut number = last.max(before) + 1;
         let slots = shared.keys().slots;
-        let segment = Arc::new(Segment::create(
-            &*shared.disk,
-            &shared.config.dir,
-            number,
-            slots,
-        )?);
+        let segment = loop {
+            match Segment::create(&*shared.disk, &shared.config.dir, number, slots) {
+                // A segment that could not be opened: it keeps its name.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                made => break Arc::new(made?),
+            }
+        };
         shared.segments_mut().insert(number, segment.clone());
         if let Err(error) = shared.save_manifest() {
             shared.segments_mut().remove(&number);
