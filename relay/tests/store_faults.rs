@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use stores::power::PowerDisk;
+use stores::sample::*;
 use stores::*;
 use valise_relay::store::{
     Cursor, Deposit, Deposited, OpenError, Reader, Spool, SpoolConfig, Store, StoreError, Target,
@@ -230,84 +231,6 @@ fn after_a_failed_sync_nothing_is_acknowledged_and_no_sync_is_tried() {
         assert_eq!(disk.syncs(), syncs);
         assert_eq!(waiting(&store, holder(1), Reader::Holder).await, [1]);
     });
-}
-
-/// Ten envelopes in ten mailboxes over two segments, a card, an inbox with an envelope that one of two devices removed.
-async fn sample(dir: &Path) {
-    let store = Spool::open(config(dir)).unwrap();
-    store.allow_inbox(address(1)).await.unwrap();
-    store.put_card(address(1), vec![5; 1_000]).await.unwrap();
-    for number in 1..=10 {
-        store
-            .deposit(deposit(holder(number), u32::from(number)))
-            .await
-            .unwrap();
-    }
-    store.deposit(deposit(inbox(1), 11)).await.unwrap();
-    let roster = [device(1), device(2)];
-    let first = Reader::Device {
-        me: device(1),
-        roster: &roster,
-    };
-    store.remove(inbox(1), first, &[digest(11)]).await.unwrap();
-    store
-        .remove(holder(10), Reader::Holder, &[digest(10)])
-        .await
-        .unwrap();
-    store.close().await.unwrap();
-}
-
-/// What can be read of a sample: how many of its items are missing; panics where one is altered.
-async fn missing(store: &Spool) -> usize {
-    let mut missing = 0;
-    for number in 1..=9 {
-        match store
-            .next(holder(number), Reader::Holder, Cursor(0), START)
-            .await
-        {
-            Ok(Some(found)) => assert_eq!(number_of(&found.envelope), u32::from(number)),
-            Ok(None) | Err(StoreError::Damaged) => missing += 1,
-            Err(error) => panic!("{error}"),
-        }
-    }
-    if store.inboxes().await.unwrap().is_empty() {
-        // The record that allowed it: the operator does so again, and what belongs to it is there.
-        missing += 1;
-        store.allow_inbox(address(1)).await.unwrap();
-    }
-    let card = store.card(address(1)).await;
-    missing += usize::from(card.ok() != Some(Some(vec![5; 1_000])));
-    let mail = store.next(inbox(1), Reader::Holder, Cursor(0), START).await;
-    let whole = mail.is_ok_and(|mail| mail.is_some_and(|m| number_of(&m.envelope) == 11));
-    missing + usize::from(!whole)
-}
-
-fn copy(from: &Path, to: &Path) {
-    let _ = fs::remove_dir_all(to);
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        if entry.file_type().unwrap().is_file() {
-            fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-        }
-    }
-}
-
-fn files(dir: &Path, prefix: &str) -> Vec<PathBuf> {
-    let entries = fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
-    let mut files: Vec<_> = entries
-        .filter(|path| {
-            path.file_name()
-                .unwrap()
-                .to_str()
-                .unwrap()
-                .starts_with(prefix)
-        })
-        .collect();
-    files.sort();
-    files
 }
 
 /// Whether a byte of a segment belongs to something: the rest is free, and a flip there harms nobody.
@@ -564,59 +487,6 @@ fn a_cursor_is_not_given_again_after_a_restart() {
             }
             store.close().await.unwrap();
         }
-    });
-}
-
-#[test]
-fn a_crash_at_any_step_of_a_rewrap_loses_nothing() {
-    runtime().block_on(async {
-        let dir = tempfile::tempdir().unwrap();
-        let whole = dir.path().join("whole");
-        sample(&whole).await;
-        for step in 1.. {
-            let (live, cut) = (dir.path().join("live"), dir.path().join("cut"));
-            copy(&whole, &live);
-            let disk = PowerDisk::new();
-            let store = Spool::open_on(Box::new(disk.clone()), config(&live)).unwrap();
-            for file in files(&live, "segment") {
-                // What was there before the test began counts as durable.
-                disk.adopt(&file);
-            }
-            disk.fail_from(disk.syncs() + step);
-            let done = store.rewrap().await.is_ok();
-            let _ = fs::remove_dir_all(&cut);
-            disk.cut(&live, &cut, || step % 2 == 0);
-            let again = Spool::open(config(&cut)).unwrap();
-            assert_eq!(missing(&again).await, 0, "step {step}");
-            again.rewrap().await.unwrap();
-            assert_eq!(missing(&again).await, 0, "step {step}");
-            again.close().await.unwrap();
-            if done {
-                assert!(step > 5, "a rewrap takes more syncs than {step}");
-                break;
-            }
-        }
-    });
-}
-
-#[test]
-fn after_a_rewrap_an_old_copy_of_a_slot_opens_nothing() {
-    runtime().block_on(async {
-        let dir = tempfile::tempdir().unwrap();
-        let (live, old) = (dir.path().join("live"), dir.path().join("old"));
-        sample(&live).await;
-        copy(&live, &old);
-        let store = Spool::open(config(&live)).unwrap();
-        store.rewrap().await.unwrap();
-        assert_eq!(missing(&store).await, 0);
-        store.close().await.unwrap();
-        drop(store);
-        for file in files(&old, "segment") {
-            fs::copy(&file, live.join(file.file_name().unwrap())).unwrap();
-        }
-        let store = Spool::open(config(&live)).unwrap();
-        assert!(store.usage().await.unwrap().damaged > 10);
-        assert_eq!(store.usage().await.unwrap().return_envelopes, 0);
     });
 }
 

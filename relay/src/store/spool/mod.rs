@@ -11,9 +11,11 @@
 //!
 //! One thread decides what is written (writer.rs), a second one writes deposits (load.rs); readers look a place up in the index and read the segment themselves.
 
+mod compact;
 mod deposits;
 mod disk;
 mod flight;
+mod handles;
 mod index;
 mod keys;
 mod load;

@@ -84,7 +84,8 @@ fn open_segments(shared: &Shared, numbers: &[u32]) -> Result<(), OpenError> {
     let slots = shared.keys().slots;
     let dir = &shared.config.dir;
     for number in numbers {
-        let Some((segment, whole)) = readable(Segment::open(dir, *number, slots))? else {
+        let Some((segment, whole)) = readable(Segment::find(&shared.handles, dir, *number, slots))?
+        else {
             tracing::warn!("a segment cannot be opened: it was set aside");
             shared.counts.damaged();
             continue;

@@ -6,6 +6,7 @@ use valise_protocol::id::Address;
 use valise_protocol::limits::ENVELOPE;
 use valise_protocol::time::Timestamp;
 
+use super::disk::readable;
 use super::index::{BlindReader, Name, io_error};
 use super::record::{Body, Record};
 use super::segment::Place;
@@ -74,6 +75,7 @@ pub(super) fn card(shared: &Shared, address: Address) -> Result<Option<Vec<u8>>,
         if let Some((_, payload)) = read(shared, card.place, belongs)? {
             return Ok(Some(payload));
         }
+        std::thread::sleep(PAUSE);
     }
     shared.counts.damaged();
     Err(StoreError::Damaged)
@@ -88,7 +90,11 @@ pub(super) fn read(
     let Some(segment) = shared.segment(place) else {
         return Ok(None);
     };
-    let Some(slot) = segment.read_slot(&*shared.disk, place.slot)? else {
+    // It may have been deleted since: what was in it is elsewhere, or gone.
+    let Some(handle) = readable(segment.open())? else {
+        return Ok(None);
+    };
+    let Some(slot) = handle.read_slot(&*shared.disk, place.slot)? else {
         return Ok(None);
     };
     let Some(record) = Record::unwrap(&slot, shared.keys().wrapping(), place) else {
@@ -98,7 +104,7 @@ pub(super) fn read(
         return Ok(None);
     }
     let length = record.seal.length;
-    let Some(mut payload) = segment.read_extent(&*shared.disk, place.slot, length)? else {
+    let Some(mut payload) = handle.read_extent(&*shared.disk, place.slot, length)? else {
         return Ok(None);
     };
     let opened = record.seal.open(&mut payload);

@@ -9,7 +9,7 @@ use super::index::io_error;
 use super::keys::Mark;
 use super::record::{Body, Envelope, MailKind, Record};
 use super::removals::{Edits, apply};
-use super::segment::{EXTENT, Place, SLOT, Segment};
+use super::segment::{EXTENT, Handle, Place, SLOT, Segment};
 use super::served::{Card, Served};
 use super::shared::Shared;
 use super::writer::Active;
@@ -59,12 +59,13 @@ impl<'a> Rebuild<'a> {
             }
         }
         let last = segments.last().filter(|last| last.live() > 0);
-        Ok(last.map(|last| Active::new(last.clone(), end)))
+        last.map(|last| Active::new(last.clone(), end)).transpose()
     }
 
     /// Reads one head; returns the first slot that was never used.
     fn read(&mut self, segment: &Segment, last: bool) -> io::Result<u32> {
-        let slots = segment.read_head(&*self.shared.disk)?;
+        let handle = segment.open()?;
+        let slots = handle.read_head(&*self.shared.disk)?;
         let mut end = 0;
         for (number, slot) in (0..).zip(&slots) {
             if slot.is_some_and(|slot| is_wiped(&slot)) {
@@ -73,9 +74,9 @@ impl<'a> Rebuild<'a> {
             end = number + 1;
             segment.add_live(1);
             let place = Place::new(segment.number, number);
-            self.read_slot(segment, slot.as_ref(), place, last)?;
+            self.read_slot(&handle, slot.as_ref(), place, last)?;
         }
-        repunch(segment, &slots, end)?;
+        repunch(segment, &handle, &slots, end)?;
         // What cannot be read may not be written either: a new segment is begun.
         let whole = slots.iter().all(Option::is_some);
         Ok(if whole { end } else { segment.slots })
@@ -83,7 +84,7 @@ impl<'a> Rebuild<'a> {
 
     fn read_slot(
         &mut self,
-        segment: &Segment,
+        handle: &Handle,
         slot: Option<&[u8; SLOT]>,
         place: Place,
         last: bool,
@@ -100,7 +101,7 @@ impl<'a> Rebuild<'a> {
         };
         if last && record.seal.length > 0 {
             let length = record.seal.length;
-            let payload = segment.read_extent(&*self.shared.disk, place.slot, length)?;
+            let payload = handle.read_extent(&*self.shared.disk, place.slot, length)?;
             match payload.map(|mut payload| record.seal.open(&mut payload).is_ok()) {
                 Some(true) => {}
                 Some(false) => {
@@ -144,7 +145,7 @@ impl<'a> Rebuild<'a> {
         let index = &self.shared.index;
         let names = index.names(&envelope.mailbox, &envelope.withdraw, &envelope.digest);
         let blind = names.mailbox;
-        // A crash between a replacement and the wiping of what it replaced leaves both: the later one counts.
+        // A crash between a replacement, or a move, and the wiping of what was there before leaves both: the later one counts.
         let twin = index.find_withdraw(names.withdraw);
         if let Some(other) = twin {
             if other > envelope.cursor {
@@ -200,7 +201,12 @@ impl<'a> Rebuild<'a> {
 }
 
 /// Gives back the extents of wiped slots that a crash or a full disk left in place.
-fn repunch(segment: &Segment, slots: &[Option<[u8; SLOT]>], end: u32) -> io::Result<()> {
+fn repunch(
+    segment: &Segment,
+    handle: &Handle,
+    slots: &[Option<[u8; SLOT]>],
+    end: u32,
+) -> io::Result<()> {
     let unused = segment.slots - end;
     let due = u64::from(segment.live() + unused) * EXTENT as u64;
     if segment.disk_bytes()? <= due + (slots.len() * SLOT) as u64 + SLACK {
@@ -208,7 +214,7 @@ fn repunch(segment: &Segment, slots: &[Option<[u8; SLOT]>], end: u32) -> io::Res
     }
     for (slot, bytes) in (0..end).zip(slots) {
         if bytes.is_some_and(|bytes| is_wiped(&bytes)) {
-            segment.punch(slot, 1).or_else(pass_if_full)?;
+            handle.punch(slot, 1).or_else(pass_if_full)?;
         }
     }
     Ok(())

@@ -168,6 +168,7 @@ fn apply_to(
     edits: &[(Place, Option<Record>)],
 ) -> io::Result<()> {
     let disk = &*shared.disk;
+    let handle = segment.open()?;
     let mut rng = super::system_rng();
     let mut stuck = 0;
     for (place, edit) in edits {
@@ -175,7 +176,7 @@ fn apply_to(
             Some(record) => record.wrap(shared.keys().newest(), *place, &mut rng),
             None => [0; SLOT],
         };
-        match segment.write_slots(disk, place.slot, &slot) {
+        match handle.write_slots(disk, place.slot, &slot) {
             // Its page cannot be read, so no part of it can be written. The extent goes all the same, and the next rewrap
             // destroys the key; the slot keeps its place.
             Err(error) if is_unreadable(&error) => {
@@ -186,7 +187,7 @@ fn apply_to(
             written => written?,
         }
     }
-    segment.sync(disk)?;
+    handle.sync(disk)?;
     // Only now: a hole under a slot that a power cut brought back would look like damage.
     let wiped: Vec<u32> = edits
         .iter()
@@ -195,7 +196,7 @@ fn apply_to(
         .collect();
     for run in wiped.chunk_by(|a, b| a + 1 == *b) {
         // Splitting an extent can need room itself. The key is gone; the bytes go at the next start.
-        segment
+        handle
             .punch(run[0], run.len() as u32)
             .or_else(pass_if_full)?;
     }
@@ -242,6 +243,7 @@ fn take(
         Some(edit) => edit,
         None => match shared.segment(place) {
             Some(segment) => segment
+                .open()?
                 .read_slot(&*shared.disk, place.slot)?
                 .and_then(|slot| Record::unwrap(&slot, shared.keys().wrapping(), place)),
             None => None,

@@ -1,7 +1,8 @@
 //! Rewrapping: all slots move to a new store key, and the old one is destroyed.
 //!
 //! 1. The key file holds the new key and the old one.
-//! 2. Segment by segment, between batches, every slot is written under the new key, and synced.
+//! 2. Segment by segment, between batches, every slot is written under the new key, and synced; what is left of a sparse
+//!    segment moves instead (compact.rs).
 //! 3. The key file holds the new key only; the bytes of the one before are overwritten.
 //!
 //! A crash anywhere leaves a key file with all keys that any slot needs; the next start goes on at step 2.
@@ -71,9 +72,18 @@ impl Writer {
         let Some(rewrap) = &mut self.rewrap else {
             return Ok(());
         };
-        if let Some(number) = rewrap.segments.pop_front() {
+        if let Some(number) = rewrap.segments.front().copied() {
             let segment = self.shared.segments().get(&number).cloned();
-            return segment.map_or(Ok(()), |segment| rewrap_segment(&self.shared, &segment));
+            if let Some(segment) = segment {
+                if self.compact(&segment)? {
+                    return Ok(());
+                }
+                rewrap_segment(&self.shared, &segment)?;
+            }
+            if let Some(rewrap) = &mut self.rewrap {
+                rewrap.segments.pop_front();
+            }
+            return Ok(());
         }
         self.shared.keys_mut().end_rewrap();
         let saved = self.shared.save_keys();
@@ -104,7 +114,8 @@ fn refuse(replies: Vec<Reply<()>>) {
 
 fn rewrap_segment(shared: &Shared, segment: &Segment) -> io::Result<()> {
     let disk = &*shared.disk;
-    let mut slots = segment.read_head(disk)?;
+    let handle = segment.open()?;
+    let mut slots = handle.read_head(disk)?;
     let mut rng = super::system_rng();
     let keys = shared.keys();
     for (number, slot) in (0..).zip(&mut slots) {
@@ -124,8 +135,8 @@ fn rewrap_segment(shared: &Shared, segment: &Segment) -> io::Result<()> {
     let mut first = 0;
     for run in slots.chunk_by(|a, b| a.is_some() == b.is_some()) {
         let bytes: Vec<u8> = run.iter().flatten().flatten().copied().collect();
-        segment.write_slots(disk, first, &bytes)?;
+        handle.write_slots(disk, first, &bytes)?;
         first += run.len() as u32;
     }
-    segment.sync(disk)
+    handle.sync(disk)
 }

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use valise_protocol::id::Address;
 
 use super::disk::Disk;
+use super::handles::Handles;
 use super::index::Index;
 use super::keys::{Keys, Mark};
 use super::record::MailKind;
@@ -26,6 +27,7 @@ pub(super) struct Shared {
     pub bells: Bells,
     pub counts: Counts,
     keys: RwLock<Keys>,
+    pub handles: Arc<Handles>,
     segments: RwLock<BTreeMap<u32, Arc<Segment>>>,
     served: RwLock<BTreeMap<Address, Served>>,
     /// Cards whose inbox is not served because a record was damaged.
@@ -100,6 +102,7 @@ impl Shared {
             bells: Bells::new(),
             counts: Counts::default(),
             keys: RwLock::new(keys),
+            handles: Arc::default(),
             segments: RwLock::default(),
             served: RwLock::default(),
             orphans: Mutex::default(),

@@ -52,11 +52,13 @@ pub(super) struct Active {
 }
 
 impl Active {
-    pub fn new(segment: Arc<Segment>, next: u32) -> Self {
-        Self {
-            way: Way::new(segment),
-            next,
-        }
+    pub fn new(segment: Arc<Segment>, next: u32) -> io::Result<Self> {
+        let way = Way::new(segment)?;
+        Ok(Self { way, next })
+    }
+
+    pub fn number(&self) -> u32 {
+        self.way.segment.number
     }
 
     pub fn is_full(&self) -> bool {
@@ -305,13 +307,13 @@ impl Writer {
 
     /// Writes one record durably; `None` where there is no room.
     fn store_one(&mut self, record: &Record, payload: &[u8]) -> io::Result<Option<Place>> {
-        let Some((Way { segment, .. }, place)) = self.place()? else {
+        let Some((Way { handle, .. }, place)) = self.place()? else {
             return Ok(None);
         };
         let slot = record.wrap(self.shared.keys().newest(), place, &mut super::system_rng());
-        segment.write_extents(place.slot, payload)?;
-        segment.write_slots(&*self.shared.disk, place.slot, &slot)?;
-        segment.sync(&*self.shared.disk)?;
+        handle.write_extents(place.slot, payload)?;
+        handle.write_slots(&*self.shared.disk, place.slot, &slot)?;
+        handle.sync(&*self.shared.disk)?;
         Ok(Some(place))
     }
 
@@ -327,7 +329,7 @@ impl Writer {
         let Some(active) = &mut self.active else {
             return Ok(None);
         };
-        let place = Place::new(active.way.segment.number, active.next);
+        let place = Place::new(active.number(), active.next);
         active.next += 1;
         active.way.segment.add_live(1);
         Ok(Some((active.way.clone(), place)))
@@ -336,14 +338,17 @@ impl Writer {
     fn roll(&mut self) -> io::Result<()> {
         let shared = self.shared.clone();
         let last = shared.segments().keys().next_back().copied().unwrap_or(0);
-        let before = self
-            .active
-            .as_ref()
-            .map_or(0, |active| active.way.segment.number);
+        let before = self.active.as_ref().map_or(0, Active::number);
         let mut number = last.max(before) + 1;
         let slots = shared.keys().slots;
         let segment = loop {
-            match Segment::create(&*shared.disk, &shared.config.dir, number, slots) {
+            match Segment::create(
+                &*shared.disk,
+                &shared.handles,
+                &shared.config.dir,
+                number,
+                slots,
+            ) {
                 // A segment that could not be opened: it keeps its name.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
                 made => break Arc::new(made?),
@@ -355,24 +360,24 @@ impl Writer {
             open::discard(&shared, &segment).or_else(disk::pass_if_full)?;
             return Err(error);
         }
-        self.active = Some(Active::new(segment, 0));
+        self.active = Some(Active::new(segment, 0)?);
         self.reap()
     }
 
-    fn wipe(&mut self) -> io::Result<()> {
+    pub(super) fn wipe(&mut self) -> io::Result<()> {
         let edits = self.wipes.drain(..).map(|place| (place, None)).collect();
         self.apply(edits)
     }
 
     /// Carries edits out and deletes the segments that they emptied.
-    fn apply(&mut self, edits: Edits) -> io::Result<()> {
+    pub(super) fn apply(&mut self, edits: Edits) -> io::Result<()> {
         apply(&self.shared, edits)?;
         self.reap()
     }
 
     /// Deletes segments in which nothing lives.
     fn reap(&self) -> io::Result<()> {
-        let active = self.active.as_ref().map(|active| active.way.segment.number);
+        let active = self.active.as_ref().map(Active::number);
         let mut dead = Vec::new();
         self.shared.segments_mut().retain(|number, segment| {
             let keep = segment.live() > 0 || Some(*number) == active;
