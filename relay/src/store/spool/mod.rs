@@ -327,7 +327,16 @@ impl Store for Spool {
     }
 
     async fn card(&self, address: Address) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(move |shared| reader::card(shared, address)).await
+        let found = self.read(move |shared| reader::card(shared, address));
+        match found.await? {
+            reader::FoundCard::Nothing => Ok(None),
+            reader::FoundCard::Card(card) => Ok(Some(card)),
+            reader::FoundCard::Damaged(place) => {
+                self.ask(|reply| Chore::SetCardAside(address, place, reply))
+                    .await?;
+                Ok(None)
+            }
+        }
     }
 
     async fn expire(&self, now: Timestamp) -> Result<u64, StoreError> {

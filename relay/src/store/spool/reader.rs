@@ -63,22 +63,34 @@ pub(super) fn next(
     }
 }
 
+/// What was found of a card.
+pub(super) enum FoundCard {
+    Nothing,
+    Card(Vec<u8>),
+    /// It lies here and cannot be read; the writer should set it aside.
+    Damaged(Place),
+}
+
 /// The newest card of an inbox.
-pub(super) fn card(shared: &Shared, address: Address) -> Result<Option<Vec<u8>>, StoreError> {
-    for _ in 0..=TRIES {
+pub(super) fn card(shared: &Shared, address: Address) -> Result<FoundCard, StoreError> {
+    let mut tries = 0;
+    loop {
         let served = shared.served().get(&address).copied();
-        let Some(card) = served.ok_or(StoreError::UnknownInbox)?.card else {
-            return Ok(None);
+        let card = served.ok_or(StoreError::UnknownInbox)?.card;
+        let Some(card) = card.filter(|card| !card.damaged) else {
+            return Ok(FoundCard::Nothing);
         };
         let belongs =
             |body: &Body| matches!(body, Body::Card { address: found, .. } if *found == address);
         if let Some((_, payload)) = read(shared, card.place, belongs)? {
-            return Ok(Some(payload));
+            return Ok(FoundCard::Card(payload));
+        }
+        tries += 1;
+        if tries > TRIES {
+            return Ok(FoundCard::Damaged(card.place));
         }
         std::thread::sleep(PAUSE);
     }
-    shared.counts.damaged();
-    Err(StoreError::Damaged)
 }
 
 /// Reads and authenticates the payload of a record. `None`: wiped, damaged, unreadable, or not the record that was meant.

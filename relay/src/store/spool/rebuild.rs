@@ -135,7 +135,12 @@ impl<'a> Rebuild<'a> {
                 }
             }
             Body::Card { address, sequence } => {
-                self.cards.push((address, Card { place, sequence }));
+                let card = Card {
+                    place,
+                    sequence,
+                    damaged: false,
+                };
+                self.cards.push((address, card));
             }
         }
         Ok(())

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use valise_protocol::id::EnvelopeDigest;
+use valise_protocol::id::{Address, EnvelopeDigest};
 use valise_protocol::time::Timestamp;
 
 use super::disk::{is_unreadable, pass_if_full};
@@ -65,6 +65,16 @@ impl Shared {
                 .damaged_at(entry.place, "an envelope cannot be read");
         }
         Ok(())
+    }
+
+    /// Passes over a card that cannot be read, until the next is published. Its slot stays until then.
+    pub fn set_card_aside(&self, address: Address, place: Place) {
+        let mut served = self.served_mut();
+        let card = served.get_mut(&address).and_then(|it| it.card.as_mut());
+        if let Some(card) = card.filter(|card| card.place == place) {
+            card.damaged = true;
+            self.counts.damaged_at(place, "a card cannot be read");
+        }
     }
 
     /// What a reader asks to have removed.

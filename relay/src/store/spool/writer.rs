@@ -40,6 +40,7 @@ pub(super) enum Chore {
     RemoveInbox(Address, Reply<u64>),
     PutCard(Address, Vec<u8>, Reply<()>),
     SetAside(Name, u64, oneshot::Sender<()>),
+    SetCardAside(Address, Place, oneshot::Sender<()>),
     Rewrap(Reply<()>),
     Close(oneshot::Sender<()>),
 }
@@ -224,6 +225,11 @@ impl Writer {
                 let _ = reply.send(());
                 Ok(())
             }
+            Chore::SetCardAside(address, place, reply) => {
+                self.shared.set_card_aside(address, place);
+                let _ = reply.send(());
+                Ok(())
+            }
             Chore::Rewrap(reply) => self.begin_rewrap(reply),
             Chore::Close(reply) => {
                 self.closing.push(reply);
@@ -289,7 +295,9 @@ impl Writer {
         let Some(served) = served else {
             return Ok(Err(StoreError::UnknownInbox));
         };
-        let sequence = served.card.map_or(1, |card| card.sequence + 1);
+        // Beyond those of all runs before: where a slot could not be read, the card in it may come back.
+        let first = self.shared.keys().generation << 32;
+        let sequence = served.card.map_or(0, |card| card.sequence + 1).max(first);
         let seal = Seal::over(&mut card, &mut super::system_rng());
         let record = Record {
             body: Body::Card { address, sequence },
@@ -299,7 +307,11 @@ impl Writer {
             return Ok(Err(StoreError::StoreFull));
         };
         if let Some(served) = self.shared.served_mut().get_mut(&address) {
-            served.card = Some(Card { place, sequence });
+            served.card = Some(Card {
+                place,
+                sequence,
+                damaged: false,
+            });
         }
         self.wipes.extend(served.card.map(|card| card.place));
         Ok(Ok(()))
