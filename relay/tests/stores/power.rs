@@ -141,7 +141,8 @@ impl PowerDisk {
     /// Cuts the power: writes to `into` what a start after it finds of `dir`. `reached` says of a block written since the
     /// last sync whether it got there all the same.
     pub fn cut(&self, dir: &Path, into: &Path, mut reached: impl FnMut() -> bool) {
-        let durable = self.0.durable.lock().unwrap().clone();
+        // Held until the end: what is written after a sync must not reach the disk of a cut before it.
+        let durable = self.0.durable.lock().unwrap();
         fs::create_dir_all(into).unwrap();
         for (name, inode) in durable.dirs.get(dir).into_iter().flatten() {
             let mut bytes = durable.files.get(inode).cloned().unwrap_or_default();

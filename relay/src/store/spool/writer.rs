@@ -247,6 +247,8 @@ impl Writer {
         for (removal, reply) in removals {
             answers.push((plan(&self.shared, &removal, &mut edits)?, reply));
         }
+        // What was replaced goes no later than what took its place: alone, it would come back after a crash.
+        edits.extend(self.wipes.drain(..).map(|place| (place, None)));
         self.apply(edits)?;
         for (gone, reply) in answers {
             let _ = reply.send(Ok(gone));
@@ -277,6 +279,7 @@ impl Writer {
         let Some(served) = self.shared.served_mut().remove(&address) else {
             return Ok(0);
         };
+        self.wipe()?;
         // First of all, and durably: a crash in between leaves mail of an inbox that is not served, which a rebuild drops.
         self.apply(Edits::from([(served.place, None)]))?;
         let mut edits = Edits::new();
