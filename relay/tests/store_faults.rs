@@ -430,25 +430,52 @@ fn a_really_full_disk_refuses_serves_and_recovers() {
     });
 }
 
-#[test]
-fn mail_of_an_inbox_that_was_half_removed_is_gone_after_a_restart() {
-    runtime().block_on(async {
-        let dir = tempfile::tempdir().unwrap();
-        let (live, cut) = (dir.path().join("live"), dir.path().join("cut"));
+/// Crashes at each step of the removal of an inbox, lets `hurt` damage what is left, and looks whether the removal is completed
+/// or was never begun.
+async fn remove_and_crash(hurt: impl Fn(&Path)) {
+    let dir = tempfile::tempdir().unwrap();
+    for step in 1..=4 {
+        let live = dir.path().join(format!("live-{step}"));
+        let cut = dir.path().join(format!("cut-{step}"));
         let disk = PowerDisk::new();
         let store = Spool::open_on(Box::new(disk.clone()), config(&live)).unwrap();
         store.allow_inbox(address(1)).await.unwrap();
+        store.put_card(address(1), vec![5; 1_000]).await.unwrap();
         for number in 0..4 {
             store.deposit(deposit(inbox(1), number)).await.unwrap();
         }
-        disk.fail_from(disk.syncs() + 2);
-        assert!(store.remove_inbox(address(1)).await.is_err());
+        store.deposit(deposit(holder(1), 9)).await.unwrap();
+        disk.fail_from(disk.syncs() + step);
+        assert_eq!(store.remove_inbox(address(1)).await.is_ok(), step == 4);
         disk.cut(&live, &cut, || false);
+        hurt(&cut);
         let store = Spool::open(config(&cut)).unwrap();
-        assert_eq!(store.inboxes().await.unwrap(), []);
-        assert_eq!(store.usage().await.unwrap().inbox_envelopes, 0);
+        let begun = step > 1;
+        assert_eq!(store.inboxes().await.unwrap().is_empty(), begun, "{step}");
+        let left = if begun { 0 } else { 4 };
+        assert_eq!(store.usage().await.unwrap().inbox_envelopes, left);
         store.allow_inbox(address(1)).await.unwrap();
-        let left: Vec<u32> = waiting(&store, inbox(1), Reader::Holder).await;
-        assert_eq!(left, []);
-    });
+        let mail = waiting(&store, inbox(1), Reader::Holder).await;
+        assert_eq!(mail.len() as u64, left);
+        let card = store.card(address(1)).await.unwrap();
+        assert_eq!(card.is_none(), begun);
+    }
+}
+
+#[test]
+fn mail_of_an_inbox_that_was_half_removed_is_gone_after_a_restart() {
+    runtime().block_on(remove_and_crash(|_| {}));
+}
+
+#[test]
+fn the_removal_of_an_inbox_is_completed_beside_damage() {
+    // The extent of the seventh record, as if the power cut had torn it; then its slot.
+    for at in [4_096 + 6 * 65_536 + 9, 6 * 256 + 9] {
+        runtime().block_on(remove_and_crash(|dir| {
+            let path = dir.join("segment-0000000001");
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[at] ^= 1;
+            fs::write(path, bytes).unwrap();
+        }));
+    }
 }

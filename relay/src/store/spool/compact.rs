@@ -149,7 +149,7 @@ impl Shared {
                 let card = served.or_else(|| self.orphans().get(address).copied());
                 card.is_some_and(|card| card.place == place)
             }
-            Body::Sink => false,
+            Body::Sink | Body::Leaving(_) => false,
         })
     }
 
@@ -176,7 +176,7 @@ impl Shared {
                     card.place = to;
                 }
             }
-            Body::Sink => {}
+            Body::Sink | Body::Leaving(_) => {}
         }
         Ok(())
     }

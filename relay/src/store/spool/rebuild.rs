@@ -1,14 +1,15 @@
 //! Rebuilding the index from the heads of the segments, at every start. Payloads are not read, but for the last segment:
 //! only there a power cut can have left a slot without its payload.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
+
+use valise_protocol::id::Address;
 
 use super::disk::pass_if_full;
 use super::index::io_error;
-use super::keys::Mark;
-use super::record::{Body, Envelope, MailKind, Record};
-use super::removals::{Edits, apply};
+use super::record::{Body, Envelope, Record};
+use super::removals::{Edits, apply, plan_all};
 use super::segment::{EXTENT, Handle, Place, SLOT, Segment};
 use super::served::{Card, Served};
 use super::shared::Shared;
@@ -18,10 +19,11 @@ use crate::store::Mailbox;
 /// A rebuild under way.
 pub(super) struct Rebuild<'a> {
     shared: &'a Shared,
-    /// Slots to be wiped: sink records, replaced envelopes and cards, mail of inboxes that are no longer served.
+    /// Slots to be wiped: sink records, replaced envelopes and cards, mail of inboxes that are being removed.
     wipes: Edits,
-    inboxes: BTreeSet<Mark>,
-    cards: Vec<(valise_protocol::id::Address, Card)>,
+    /// Inboxes whose removal was begun, and where it says so.
+    leaving: BTreeMap<Address, Place>,
+    cards: Vec<(Address, Card)>,
 }
 
 impl<'a> Rebuild<'a> {
@@ -29,7 +31,7 @@ impl<'a> Rebuild<'a> {
         Self {
             shared,
             wipes: Edits::new(),
-            inboxes: BTreeSet::new(),
+            leaving: BTreeMap::new(),
             cards: Vec::new(),
         }
     }
@@ -42,15 +44,13 @@ impl<'a> Rebuild<'a> {
         for (at, segment) in segments.iter().enumerate() {
             end = self.read(segment, at + 1 == segments.len())?;
         }
-        // Where anything is damaged, it may be the very record that allows an inbox: then card and mail wait for the operator
-        // to allow the inbox again.
-        let whole = self.shared.counts.usage().damaged == 0;
-        self.place_cards(whole);
-        if whole {
-            self.drop_unserved()?;
-        }
+        self.place_cards();
+        self.drop_leaving()?;
         let wipes = std::mem::take(&mut self.wipes);
         apply(self.shared, wipes)?;
+        // Last, when nothing is left that they would be needed for.
+        let leaving = self.leaving.values().map(|place| (*place, None));
+        apply(self.shared, leaving.collect())?;
         for segment in &segments {
             if segment.live() == 0 {
                 self.shared.segments_mut().remove(&segment.number);
@@ -134,6 +134,11 @@ impl<'a> Rebuild<'a> {
                     self.wipes.insert(before.place, None);
                 }
             }
+            Body::Leaving(address) => {
+                if let Some(before) = self.leaving.insert(address, place) {
+                    self.wipes.insert(before, None);
+                }
+            }
             Body::Card { address, sequence } => {
                 let card = Card {
                     place,
@@ -164,20 +169,19 @@ impl<'a> Rebuild<'a> {
         }
         index.insert(&names, envelope, place).map_err(io_error)?;
         self.shared.counts.stored(envelope.kind);
-        if envelope.kind == MailKind::Inbox {
-            self.inboxes.insert(envelope.mailbox);
-        }
         Ok(())
     }
 
-    /// Gives each inbox its newest card; wipes the older ones, and those of inboxes that were removed.
-    fn place_cards(&mut self, whole: bool) {
+    /// Gives each inbox its newest card; wipes the older ones, and those of inboxes that are being removed.
+    ///
+    /// Where no record allows an inbox, that record is damaged: card and mail wait for the operator to allow the inbox again.
+    fn place_cards(&mut self) {
         self.cards.sort_by_key(|(_, card)| card.sequence);
         for (address, card) in self.cards.drain(..) {
             let mut served = self.shared.served_mut();
             let stale = match served.get_mut(&address) {
                 Some(served) => served.card.replace(card),
-                None if whole => Some(card),
+                None if self.leaving.contains_key(&address) => Some(card),
                 None => self.shared.orphans().insert(address, card),
             };
             if let Some(stale) = stale {
@@ -186,19 +190,12 @@ impl<'a> Rebuild<'a> {
         }
     }
 
-    /// Completes the removal of inboxes: the record that allows one goes first, its mail after it.
-    fn drop_unserved(&mut self) -> io::Result<()> {
-        let index = &self.shared.index;
-        for mark in &self.inboxes {
-            if self.shared.serves(mark) {
-                continue;
-            }
-            let blind = index.blind(mark);
-            for item in index.beyond(blind, 0) {
-                let (cursor, entry) = item.map_err(io_error)?;
-                index.remove(blind, cursor).map_err(io_error)?;
-                self.shared.counts.removed(entry.kind);
-                self.wipes.insert(entry.place, None);
+    /// Completes the removal of inboxes.
+    fn drop_leaving(&mut self) -> io::Result<()> {
+        for address in self.leaving.keys() {
+            let mark = self.shared.keys().mailbox(Mailbox::Inbox(address.inbox()));
+            if !self.shared.serves(&mark) {
+                plan_all(self.shared, &mark, &mut self.wipes)?;
             }
         }
         Ok(())

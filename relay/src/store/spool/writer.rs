@@ -280,12 +280,17 @@ impl Writer {
             return Ok(0);
         };
         self.wipe()?;
-        // First of all, and durably: a crash in between leaves mail of an inbox that is not served, which a rebuild drops.
-        self.apply(Edits::from([(served.place, None)]))?;
+        // First of all, and durably, what a crash in between leaves to a rebuild: it completes the removal.
+        let leaving = Record {
+            body: Body::Leaving(address),
+            seal: Seal::empty(),
+        };
+        self.apply(Edits::from([(served.place, Some(leaving))]))?;
         let mut edits = Edits::new();
         edits.extend(served.card.map(|card| (card.place, None)));
         let gone = plan_all(&self.shared, &served.mark, &mut edits)?;
         self.apply(edits)?;
+        self.apply(Edits::from([(served.place, None)]))?;
         Ok(gone)
     }
 
