@@ -2,12 +2,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-mod house;
 
 use std::time::Duration;
 
+use common::house::*;
 use common::{Harness, Linked, config, rng};
-use house::*;
 use tokio::time::timeout;
 use valise_protocol::id::MailboxId;
 use valise_protocol::key::DhSecret;

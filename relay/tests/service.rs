@@ -2,13 +2,13 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
-mod house;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use common::house::*;
 use common::{NOW, config, rng};
-use house::*;
+
 use tokio::time::Instant;
 use valise_protocol::id::{EnvelopeDigest, MailboxId, WithdrawHash};
 use valise_protocol::limits::{DAY, ENVELOPE};

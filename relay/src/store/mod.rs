@@ -236,7 +236,7 @@ pub trait Store: Send + Sync + 'static {
         card: Vec<u8>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// The card held for an address, `None` where none was published. [`StoreError::UnknownInbox`] where the inbox is not served.
+    /// The card held for an address, `None` where none was published since the last was found damaged. [`StoreError::UnknownInbox`] where the inbox is not served.
     fn card(
         &self,
         address: Address,

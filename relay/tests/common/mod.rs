@@ -1,6 +1,8 @@
 //! A relay in this process, on loopback, and a client made of quinn and the protocol's own types.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod house;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 

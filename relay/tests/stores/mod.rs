@@ -2,6 +2,7 @@
 #![allow(dead_code)]
 
 pub mod power;
+pub mod sample;
 
 use std::path::Path;
 

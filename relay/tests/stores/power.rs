@@ -3,10 +3,13 @@
 //! It remembers, by inode, the bytes that the last sync of each file covered, and, for each directory, the names that the
 //! last sync of the directory covered. A cut writes them out as the directory that a new start finds. The worst of the other
 //! outcomes is tried too: any 4,096-byte block written since may have reached the disk, in any order.
+//!
+//! Sectors of it can go bad as well.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,7 +28,16 @@ struct State {
     /// The control: syncs are counted and do nothing.
     lies: AtomicBool,
     free: AtomicU64,
+    bad: Mutex<Vec<Bad>>,
     durable: Mutex<Durable>,
+}
+
+/// Bytes of a file that the disk does not give back.
+struct Bad {
+    inode: u64,
+    range: Range<u64>,
+    /// Nor takes: what the page cache says when it cannot read the rest of a page.
+    writes_too: bool,
 }
 
 #[derive(Default, Clone)]
@@ -41,6 +53,7 @@ impl PowerDisk {
             fail_from: AtomicU64::new(u64::MAX),
             lies: AtomicBool::new(false),
             free: AtomicU64::new(u64::MAX),
+            bad: Mutex::default(),
             durable: Mutex::default(),
         }))
     }
@@ -58,6 +71,49 @@ impl PowerDisk {
     /// From now on it acknowledges syncs and does none: what a store then loses shows that the test can find a loss.
     pub fn lie(&self) {
         self.0.lies.store(true, Ordering::SeqCst);
+    }
+
+    /// From now on these bytes of a file cannot be read.
+    pub fn spoil(&self, path: &Path, range: Range<u64>) {
+        self.add_bad(path, range, false);
+    }
+
+    /// From now on these bytes of a file can be neither read nor written.
+    pub fn spoil_writes(&self, path: &Path, range: Range<u64>) {
+        self.add_bad(path, range, true);
+    }
+
+    /// Makes all sectors good again.
+    pub fn heal(&self) {
+        self.0.bad.lock().unwrap().clear();
+    }
+
+    fn add_bad(&self, path: &Path, range: Range<u64>, writes_too: bool) {
+        let inode = fs::metadata(path).unwrap().ino();
+        self.0.bad.lock().unwrap().push(Bad {
+            inode,
+            range,
+            writes_too,
+        });
+    }
+
+    fn look_for_bad(&self, file: &File, bytes: &[u8], offset: u64, write: bool) -> io::Result<()> {
+        let bad = self.0.bad.lock().unwrap();
+        if bad.is_empty() {
+            return Ok(());
+        }
+        let inode = file.metadata()?.ino();
+        let end = offset + bytes.len() as u64;
+        let met = bad.iter().any(|bad| {
+            bad.inode == inode
+                && bad.range.start < end
+                && offset < bad.range.end
+                && (bad.writes_too || !write)
+        });
+        if met {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        Ok(())
     }
 
     pub fn set_free(&self, bytes: u64) {
@@ -85,7 +141,8 @@ impl PowerDisk {
     /// Cuts the power: writes to `into` what a start after it finds of `dir`. `reached` says of a block written since the
     /// last sync whether it got there all the same.
     pub fn cut(&self, dir: &Path, into: &Path, mut reached: impl FnMut() -> bool) {
-        let durable = self.0.durable.lock().unwrap().clone();
+        // Held until the end: what is written after a sync must not reach the disk of a cut before it.
+        let durable = self.0.durable.lock().unwrap();
         fs::create_dir_all(into).unwrap();
         for (name, inode) in durable.dirs.get(dir).into_iter().flatten() {
             let mut bytes = durable.files.get(inode).cloned().unwrap_or_default();
@@ -112,6 +169,16 @@ impl PowerDisk {
 }
 
 impl Disk for PowerDisk {
+    fn read(&self, file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.look_for_bad(file, bytes, offset, false)?;
+        file.read_exact_at(bytes, offset)
+    }
+
+    fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.look_for_bad(file, bytes, offset, true)?;
+        file.write_all_at(bytes, offset)
+    }
+
     fn sync(&self, file: &File) -> io::Result<()> {
         self.count()?;
         if self.0.lies.load(Ordering::SeqCst) {

@@ -1,12 +1,13 @@
-//! What the spool asks of the operating system beyond plain reads and writes: a seam, so that tests can cut the power.
+//! What the spool asks of the operating system: a seam, so that tests can cut the power and spoil sectors.
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rustix::io::Errno;
 
-/// Durability and free space. [`SystemDisk`] is the only one outside tests.
+/// Reads, durability and free space. [`SystemDisk`] is the only one outside tests.
 pub trait Disk: Send + Sync + 'static {
     /// Returns when all bytes of `file` would survive a power cut.
     ///
@@ -20,6 +21,23 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// As [`Self::sync`].
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// Fills `bytes` from a place of `file`.
+    ///
+    /// # Errors
+    /// Of the system call.
+    fn read(&self, file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        file.read_exact_at(bytes, offset)
+    }
+
+    /// Writes less than a page in place.
+    ///
+    /// # Errors
+    /// Of the system call: also when the rest of the page cannot be read. What is written fails to reach the disk at
+    /// [`Self::sync`] only.
+    fn write(&self, file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
+        file.write_all_at(bytes, offset)
+    }
 
     /// Bytes that the file system of `dir` still has for this process.
     ///
@@ -54,6 +72,32 @@ pub(super) fn is_full(error: &io::Error) -> bool {
         error.kind(),
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
     ) || descriptors.contains(&error.raw_os_error())
+}
+
+/// Whether an error says that these bytes cannot be had from the disk: damage, which costs what the bytes belong to. Errors
+/// that are about the process or the whole file system are not among them.
+pub(super) fn is_unreadable(error: &io::Error) -> bool {
+    let damage = [
+        Errno::IO,
+        Errno::NODATA,
+        Errno::BADMSG,
+        Errno::UCLEAN,
+        Errno::ILSEQ,
+        Errno::REMOTEIO,
+    ];
+    let damage = damage.map(|errno| Some(errno.raw_os_error()));
+    matches!(
+        error.kind(),
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound
+    ) || damage.contains(&error.raw_os_error())
+}
+
+/// Turns what [`is_unreadable`] into `None`.
+pub(super) fn readable<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Err(error) if is_unreadable(&error) => Ok(None),
+        read => read.map(Some),
+    }
 }
 
 /// Lets [`is_full`] pass, where what could not be done may be left for later.

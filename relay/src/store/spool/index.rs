@@ -189,6 +189,15 @@ impl Index {
         Ok(())
     }
 
+    pub fn set_place(&self, mailbox: Name, cursor: u64, place: Place) -> sled::Result<()> {
+        if let Some(mut entry) = self.entry(mailbox, cursor)? {
+            entry.place = place;
+            self.tree
+                .insert(entry_key(mailbox, cursor), entry.encode())?;
+        }
+        Ok(())
+    }
+
     /// Removes an envelope; `None` where it is not in the index.
     pub fn remove(&self, mailbox: Name, cursor: u64) -> sled::Result<Option<Entry>> {
         let Some(value) = self.tree.remove(entry_key(mailbox, cursor))? else {

@@ -23,7 +23,7 @@ use valise_protocol::hash::{hmac_sha256, sha256};
 use valise_protocol::id::{EnvelopeDigest, MailboxId, WithdrawHash};
 use zeroize::Zeroizing;
 
-use super::disk::Disk;
+use super::disk::{Disk, SystemDisk};
 use super::twin::{self, Magic, TwinError};
 use super::{OpenError, path_of};
 use crate::store::Mailbox;
@@ -83,12 +83,13 @@ impl Keys {
     /// Reads the key file; the second part is whether one of its copies was damaged. A file that is not sealed yet will be
     /// when it is saved, if there is a credential.
     pub fn load(
+        disk: &dyn Disk,
         dir: &Path,
         credential: Option<Arc<Credential>>,
     ) -> Result<Option<(Self, bool)>, OpenError> {
         let path = path_of(dir, NAME);
-        let (read, sealed) = match twin::read(&path, MAGIC) {
-            Err(TwinError::Damaged) => (twin::read(&path, SEALED), true),
+        let (read, sealed) = match twin::read(disk, &path, MAGIC) {
+            Err(TwinError::Damaged) => (twin::read(disk, &path, SEALED), true),
             read => (read, false),
         };
         let mut twin = match read {
@@ -111,7 +112,7 @@ impl Keys {
     /// Whether a directory's key file is sealed under a credential; `None` where there is none that can be read.
     pub fn are_sealed(dir: &Path) -> Option<bool> {
         let path = path_of(dir, NAME);
-        let is = |magic| twin::read(&path, magic).is_ok();
+        let is = |magic| twin::read(&SystemDisk, &path, magic).is_ok();
         is(SEALED).then_some(true).or(is(MAGIC).then_some(false))
     }
 

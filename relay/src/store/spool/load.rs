@@ -14,21 +14,27 @@ use std::thread::JoinHandle;
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
-use super::segment::{EXTENT, SLOT, Segment};
+use super::segment::{EXTENT, Handle, SLOT, Segment};
 use super::shared::Shared;
 
 /// Where the writer writes, and how.
 #[derive(Clone)]
 pub(super) struct Way {
     pub segment: Arc<Segment>,
+    pub handle: Handle,
     /// For extents, around the page cache; `None` where the file system cannot.
     direct: Option<Arc<File>>,
 }
 
 impl Way {
-    pub fn new(segment: Arc<Segment>) -> Self {
+    pub fn new(segment: Arc<Segment>) -> io::Result<Self> {
+        let handle = segment.open()?;
         let direct = segment.open_direct().ok().map(Arc::new);
-        Self { segment, direct }
+        Ok(Self {
+            segment,
+            handle,
+            direct,
+        })
     }
 }
 
@@ -82,16 +88,17 @@ impl Load {
         };
         let extents = &self.extents[self.start..][..self.count() * EXTENT];
         let direct = match &way.direct {
-            Some(file) => write_direct(&way.segment, file, self.first, extents)?,
+            Some(file) => write_direct(&way.handle, file, self.first, extents)?,
             None => false,
         };
         if !direct {
-            way.segment.write_extents(self.first, extents)?;
+            way.handle.write_extents(self.first, extents)?;
         }
-        way.segment.write_slots(self.first, &self.slots)?;
-        way.segment.sync(&*shared.disk)?;
+        way.handle
+            .write_slots(&*shared.disk, self.first, &self.slots)?;
+        way.handle.sync(&*shared.disk)?;
         if !direct {
-            way.segment.forget(self.first, self.count() as u32);
+            way.handle.forget(self.first, self.count() as u32);
         }
         self.slots.clear();
         Ok(())
@@ -99,8 +106,8 @@ impl Load {
 }
 
 /// Returns whether the file system could do it.
-fn write_direct(segment: &Segment, file: &File, first: u32, extents: &[u8]) -> io::Result<bool> {
-    match segment.write_extents_by(file, first, extents) {
+fn write_direct(handle: &Handle, file: &File, first: u32, extents: &[u8]) -> io::Result<bool> {
+    match handle.write_extents_by(file, first, extents) {
         Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => Ok(false),
         written => written.map(|()| true),
     }

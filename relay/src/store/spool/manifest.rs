@@ -18,8 +18,8 @@ pub(super) fn save(
 }
 
 /// The list, and whether it was found whole; `None` where it is missing or unreadable.
-pub(super) fn load(dir: &Path) -> Option<(Vec<u32>, bool)> {
-    let twin = twin::read(&path_of(dir, NAME), MAGIC).ok()?;
+pub(super) fn load(disk: &dyn Disk, dir: &Path) -> Option<(Vec<u32>, bool)> {
+    let twin = twin::read(disk, &path_of(dir, NAME), MAGIC).ok()?;
     let (numbers, rest) = twin.payload.as_chunks();
     let list = numbers.iter().map(|n| u32::from_be_bytes(*n)).collect();
     Some((list, !twin.damaged && rest.is_empty()))

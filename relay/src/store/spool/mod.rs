@@ -11,9 +11,11 @@
 //!
 //! One thread decides what is written (writer.rs), a second one writes deposits (load.rs); readers look a place up in the index and read the segment themselves.
 
+mod compact;
 mod deposits;
 mod disk;
 mod flight;
+mod handles;
 mod index;
 mod keys;
 mod load;
@@ -325,7 +327,16 @@ impl Store for Spool {
     }
 
     async fn card(&self, address: Address) -> Result<Option<Vec<u8>>, StoreError> {
-        self.read(move |shared| reader::card(shared, address)).await
+        let found = self.read(move |shared| reader::card(shared, address));
+        match found.await? {
+            reader::FoundCard::Nothing => Ok(None),
+            reader::FoundCard::Card(card) => Ok(Some(card)),
+            reader::FoundCard::Damaged(place) => {
+                self.ask(|reply| Chore::SetCardAside(address, place, reply))
+                    .await?;
+                Ok(None)
+            }
+        }
     }
 
     async fn expire(&self, now: Timestamp) -> Result<u64, StoreError> {

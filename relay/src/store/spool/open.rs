@@ -5,7 +5,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::disk::Disk;
+use super::disk::{Disk, readable};
 use super::index::Index;
 use super::keys::Keys;
 use super::rebuild::Rebuild;
@@ -22,7 +22,7 @@ pub(super) fn open(
     create_dir(&*disk, &config.dir)?;
     let lock = shared::lock(&config.dir)?;
     let ours = segment::list(&config.dir)?;
-    let (keys, damaged) = load_keys(&config, !ours.is_empty())?;
+    let (keys, damaged) = load_keys(&*disk, &config, !ours.is_empty())?;
     // On a full disk this makes the room that the next lines need.
     room::has_room(&*disk, &config);
     let index = Index::create(&path_of(&config.dir, room::INDEX), &mut super::system_rng())?;
@@ -48,9 +48,13 @@ fn create_dir(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
-fn load_keys(config: &SpoolConfig, has_segments: bool) -> Result<(Keys, bool), OpenError> {
+fn load_keys(
+    disk: &dyn Disk,
+    config: &SpoolConfig,
+    has_segments: bool,
+) -> Result<(Keys, bool), OpenError> {
     let credential = config.credential.clone();
-    let loaded = Keys::load(&config.dir, credential.clone())?;
+    let loaded = Keys::load(disk, &config.dir, credential.clone())?;
     let new = loaded.is_none();
     let (keys, damaged) = match loaded {
         Some(loaded) => loaded,
@@ -66,7 +70,7 @@ fn load_keys(config: &SpoolConfig, has_segments: bool) -> Result<(Keys, bool), O
     if let Some(path) = &config.witness
         && !config.accept_rollback
     {
-        witness::check(path, &keys)?;
+        witness::check(disk, path, &keys)?;
     }
     if new {
         // Before the first segment, so that segments without keys are always a loss and never a beginning.
@@ -80,14 +84,19 @@ fn open_segments(shared: &Shared, numbers: &[u32]) -> Result<(), OpenError> {
     let slots = shared.keys().slots;
     let dir = &shared.config.dir;
     for number in numbers {
-        let (segment, whole) = Segment::open(dir, *number, slots)?;
+        let Some((segment, whole)) = readable(Segment::find(&shared.handles, dir, *number, slots))?
+        else {
+            tracing::warn!("a segment cannot be opened: it was set aside");
+            shared.counts.damaged();
+            continue;
+        };
         if !whole {
             tracing::warn!("a segment did not have its full length");
             shared.counts.damaged();
         }
         shared.segments_mut().insert(*number, Arc::new(segment));
     }
-    let Some((listed, whole)) = manifest::load(dir) else {
+    let Some((listed, whole)) = manifest::load(&*shared.disk, dir) else {
         if !numbers.is_empty() {
             tracing::warn!("the manifest is missing or damaged");
             shared.counts.damaged();
@@ -96,7 +105,7 @@ fn open_segments(shared: &Shared, numbers: &[u32]) -> Result<(), OpenError> {
     };
     let missing = listed
         .iter()
-        .filter(|number| !numbers.contains(number))
+        .filter(|number| numbers.binary_search(number).is_err())
         .count();
     if missing > 0 || !whole {
         tracing::warn!(missing, "the manifest was damaged, or segments are missing");

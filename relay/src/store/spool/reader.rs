@@ -6,6 +6,7 @@ use valise_protocol::id::Address;
 use valise_protocol::limits::ENVELOPE;
 use valise_protocol::time::Timestamp;
 
+use super::disk::readable;
 use super::index::{BlindReader, Name, io_error};
 use super::record::{Body, Record};
 use super::segment::Place;
@@ -62,24 +63,37 @@ pub(super) fn next(
     }
 }
 
+/// What was found of a card.
+pub(super) enum FoundCard {
+    Nothing,
+    Card(Vec<u8>),
+    /// It lies here and cannot be read; the writer should set it aside.
+    Damaged(Place),
+}
+
 /// The newest card of an inbox.
-pub(super) fn card(shared: &Shared, address: Address) -> Result<Option<Vec<u8>>, StoreError> {
-    for _ in 0..=TRIES {
+pub(super) fn card(shared: &Shared, address: Address) -> Result<FoundCard, StoreError> {
+    let mut tries = 0;
+    loop {
         let served = shared.served().get(&address).copied();
-        let Some(card) = served.ok_or(StoreError::UnknownInbox)?.card else {
-            return Ok(None);
+        let card = served.ok_or(StoreError::UnknownInbox)?.card;
+        let Some(card) = card.filter(|card| !card.damaged) else {
+            return Ok(FoundCard::Nothing);
         };
         let belongs =
             |body: &Body| matches!(body, Body::Card { address: found, .. } if *found == address);
         if let Some((_, payload)) = read(shared, card.place, belongs)? {
-            return Ok(Some(payload));
+            return Ok(FoundCard::Card(payload));
         }
+        tries += 1;
+        if tries > TRIES {
+            return Ok(FoundCard::Damaged(card.place));
+        }
+        std::thread::sleep(PAUSE);
     }
-    shared.counts.damaged();
-    Err(StoreError::Damaged)
 }
 
-/// Reads and authenticates the payload of a record. `None`: wiped, damaged, or not the record that was meant.
+/// Reads and authenticates the payload of a record. `None`: wiped, damaged, unreadable, or not the record that was meant.
 pub(super) fn read(
     shared: &Shared,
     place: Place,
@@ -88,15 +102,23 @@ pub(super) fn read(
     let Some(segment) = shared.segment(place) else {
         return Ok(None);
     };
-    let slot = segment.read_slot(place.slot)?;
+    // It may have been deleted since: what was in it is elsewhere, or gone.
+    let Some(handle) = readable(segment.open())? else {
+        return Ok(None);
+    };
+    let Some(slot) = handle.read_slot(&*shared.disk, place.slot)? else {
+        return Ok(None);
+    };
     let Some(record) = Record::unwrap(&slot, shared.keys().wrapping(), place) else {
         return Ok(None);
     };
     if !belongs(&record.body) {
         return Ok(None);
     }
-    let mut payload = vec![0; record.seal.length as usize];
-    segment.read_extent(place.slot, &mut payload)?;
+    let length = record.seal.length;
+    let Some(mut payload) = handle.read_extent(&*shared.disk, place.slot, length)? else {
+        return Ok(None);
+    };
     let opened = record.seal.open(&mut payload);
     Ok(opened.ok().map(|()| (record.body, payload)))
 }

@@ -1,15 +1,16 @@
 //! Rebuilding the index from the heads of the segments, at every start. Payloads are not read, but for the last segment:
 //! only there a power cut can have left a slot without its payload.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
+
+use valise_protocol::id::Address;
 
 use super::disk::pass_if_full;
 use super::index::io_error;
-use super::keys::Mark;
-use super::record::{Body, Envelope, MailKind, Record};
-use super::removals::{Edits, apply};
-use super::segment::{EXTENT, Place, SLOT, Segment};
+use super::record::{Body, Envelope, Record};
+use super::removals::{Edits, apply, plan_all};
+use super::segment::{EXTENT, Handle, Place, SLOT, Segment};
 use super::served::{Card, Served};
 use super::shared::Shared;
 use super::writer::Active;
@@ -18,10 +19,11 @@ use crate::store::Mailbox;
 /// A rebuild under way.
 pub(super) struct Rebuild<'a> {
     shared: &'a Shared,
-    /// Slots to be wiped: sink records, replaced envelopes and cards, mail of inboxes that are no longer served.
+    /// Slots to be wiped: sink records, replaced envelopes and cards, mail of inboxes that are being removed.
     wipes: Edits,
-    inboxes: BTreeSet<Mark>,
-    cards: Vec<(valise_protocol::id::Address, Card)>,
+    /// Inboxes whose removal was begun, and where it says so.
+    leaving: BTreeMap<Address, Place>,
+    cards: Vec<(Address, Card)>,
 }
 
 impl<'a> Rebuild<'a> {
@@ -29,7 +31,7 @@ impl<'a> Rebuild<'a> {
         Self {
             shared,
             wipes: Edits::new(),
-            inboxes: BTreeSet::new(),
+            leaving: BTreeMap::new(),
             cards: Vec::new(),
         }
     }
@@ -42,15 +44,13 @@ impl<'a> Rebuild<'a> {
         for (at, segment) in segments.iter().enumerate() {
             end = self.read(segment, at + 1 == segments.len())?;
         }
-        // Where anything is damaged, it may be the very record that allows an inbox: then card and mail wait for the operator
-        // to allow the inbox again.
-        let whole = self.shared.counts.usage().damaged == 0;
-        self.place_cards(whole);
-        if whole {
-            self.drop_unserved()?;
-        }
+        self.place_cards();
+        self.drop_leaving()?;
         let wipes = std::mem::take(&mut self.wipes);
         apply(self.shared, wipes)?;
+        // Last, when nothing is left that they would be needed for.
+        let leaving = self.leaving.values().map(|place| (*place, None));
+        apply(self.shared, leaving.collect())?;
         for segment in &segments {
             if segment.live() == 0 {
                 self.shared.segments_mut().remove(&segment.number);
@@ -59,34 +59,62 @@ impl<'a> Rebuild<'a> {
             }
         }
         let last = segments.last().filter(|last| last.live() > 0);
-        Ok(last.map(|last| Active::new(last.clone(), end)))
+        last.map(|last| Active::new(last.clone(), end)).transpose()
     }
 
     /// Reads one head; returns the first slot that was never used.
     fn read(&mut self, segment: &Segment, last: bool) -> io::Result<u32> {
-        let head = segment.read_head()?;
-        let (slots, _) = head.as_chunks::<SLOT>();
+        let handle = segment.open()?;
+        let slots = handle.read_head(&*self.shared.disk)?;
         let mut end = 0;
-        for (number, slot) in (0..).zip(slots) {
-            if slot.iter().all(|byte| *byte == 0) {
+        for (number, slot) in (0..).zip(&slots) {
+            if slot.is_some_and(|slot| is_wiped(&slot)) {
                 continue;
             }
             end = number + 1;
             segment.add_live(1);
             let place = Place::new(segment.number, number);
-            let record = Record::unwrap(slot, self.shared.keys().wrapping(), place);
-            match record {
-                Some(record) if last && !has_payload(segment, &record, number)? => {
+            self.read_slot(&handle, slot.as_ref(), place, last)?;
+        }
+        repunch(segment, &handle, &slots, end)?;
+        // What cannot be read may not be written either: a new segment is begun.
+        let whole = slots.iter().all(Option::is_some);
+        Ok(if whole { end } else { segment.slots })
+    }
+
+    fn read_slot(
+        &mut self,
+        handle: &Handle,
+        slot: Option<&[u8; SLOT]>,
+        place: Place,
+        last: bool,
+    ) -> io::Result<()> {
+        let counts = &self.shared.counts;
+        let Some(slot) = slot else {
+            counts.damaged_at(place, "a slot cannot be read");
+            return Ok(());
+        };
+        let record = Record::unwrap(slot, self.shared.keys().wrapping(), place);
+        let Some(record) = record else {
+            counts.damaged_at(place, "a slot does not open");
+            return Ok(());
+        };
+        if last && record.seal.length > 0 {
+            let length = record.seal.length;
+            let payload = handle.read_extent(&*self.shared.disk, place.slot, length)?;
+            match payload.map(|mut payload| record.seal.open(&mut payload).is_ok()) {
+                Some(true) => {}
+                Some(false) => {
                     // Torn by a power cut before it was acknowledged, most likely; there is nothing to read in any case.
-                    self.damaged("a record of the last segment has no payload");
+                    counts.damaged_at(place, "a record of the last segment has no payload");
                     self.wipes.insert(place, None);
+                    return Ok(());
                 }
-                Some(record) => self.note(record.body, place)?,
-                None => self.damaged("a slot does not open"),
+                // It stays in the index: whoever polls it may have more luck.
+                None => counts.damaged_at(place, "a payload cannot be read"),
             }
         }
-        repunch(segment, slots, end)?;
-        Ok(end)
+        self.note(record.body, place)
     }
 
     fn note(&mut self, body: Body, place: Place) -> io::Result<()> {
@@ -106,8 +134,18 @@ impl<'a> Rebuild<'a> {
                     self.wipes.insert(before.place, None);
                 }
             }
+            Body::Leaving(address) => {
+                if let Some(before) = self.leaving.insert(address, place) {
+                    self.wipes.insert(before, None);
+                }
+            }
             Body::Card { address, sequence } => {
-                self.cards.push((address, Card { place, sequence }));
+                let card = Card {
+                    place,
+                    sequence,
+                    damaged: false,
+                };
+                self.cards.push((address, card));
             }
         }
         Ok(())
@@ -117,7 +155,7 @@ impl<'a> Rebuild<'a> {
         let index = &self.shared.index;
         let names = index.names(&envelope.mailbox, &envelope.withdraw, &envelope.digest);
         let blind = names.mailbox;
-        // A crash between a replacement and the wiping of what it replaced leaves both: the later one counts.
+        // A crash between a replacement, or a move, and the wiping of what was there before leaves both: the later one counts.
         let twin = index.find_withdraw(names.withdraw);
         if let Some(other) = twin {
             if other > envelope.cursor {
@@ -131,20 +169,19 @@ impl<'a> Rebuild<'a> {
         }
         index.insert(&names, envelope, place).map_err(io_error)?;
         self.shared.counts.stored(envelope.kind);
-        if envelope.kind == MailKind::Inbox {
-            self.inboxes.insert(envelope.mailbox);
-        }
         Ok(())
     }
 
-    /// Gives each inbox its newest card; wipes the older ones, and those of inboxes that were removed.
-    fn place_cards(&mut self, whole: bool) {
+    /// Gives each inbox its newest card; wipes the older ones, and those of inboxes that are being removed.
+    ///
+    /// Where no record allows an inbox, that record is damaged: card and mail wait for the operator to allow the inbox again.
+    fn place_cards(&mut self) {
         self.cards.sort_by_key(|(_, card)| card.sequence);
         for (address, card) in self.cards.drain(..) {
             let mut served = self.shared.served_mut();
             let stale = match served.get_mut(&address) {
                 Some(served) => served.card.replace(card),
-                None if whole => Some(card),
+                None if self.leaving.contains_key(&address) => Some(card),
                 None => self.shared.orphans().insert(address, card),
             };
             if let Some(stale) = stale {
@@ -153,52 +190,40 @@ impl<'a> Rebuild<'a> {
         }
     }
 
-    /// Completes the removal of inboxes: the record that allows one goes first, its mail after it.
-    fn drop_unserved(&mut self) -> io::Result<()> {
-        let index = &self.shared.index;
-        for mark in &self.inboxes {
-            if self.shared.serves(mark) {
-                continue;
-            }
-            let blind = index.blind(mark);
-            for item in index.beyond(blind, 0) {
-                let (cursor, entry) = item.map_err(io_error)?;
-                index.remove(blind, cursor).map_err(io_error)?;
-                self.shared.counts.removed(entry.kind);
-                self.wipes.insert(entry.place, None);
+    /// Completes the removal of inboxes.
+    fn drop_leaving(&mut self) -> io::Result<()> {
+        for address in self.leaving.keys() {
+            let mark = self.shared.keys().mailbox(Mailbox::Inbox(address.inbox()));
+            if !self.shared.serves(&mark) {
+                plan_all(self.shared, &mark, &mut self.wipes)?;
             }
         }
         Ok(())
     }
-
-    fn damaged(&self, what: &'static str) {
-        tracing::warn!("{what}: it was set aside");
-        self.shared.counts.damaged();
-    }
 }
 
 /// Gives back the extents of wiped slots that a crash or a full disk left in place.
-fn repunch(segment: &Segment, slots: &[[u8; SLOT]], end: u32) -> io::Result<()> {
+fn repunch(
+    segment: &Segment,
+    handle: &Handle,
+    slots: &[Option<[u8; SLOT]>],
+    end: u32,
+) -> io::Result<()> {
     let unused = segment.slots - end;
     let due = u64::from(segment.live() + unused) * EXTENT as u64;
     if segment.disk_bytes()? <= due + (slots.len() * SLOT) as u64 + SLACK {
         return Ok(());
     }
     for (slot, bytes) in (0..end).zip(slots) {
-        if bytes.iter().all(|byte| *byte == 0) {
-            segment.punch(slot, 1).or_else(pass_if_full)?;
+        if bytes.is_some_and(|bytes| is_wiped(&bytes)) {
+            handle.punch(slot, 1).or_else(pass_if_full)?;
         }
     }
     Ok(())
 }
 
-fn has_payload(segment: &Segment, record: &Record, slot: u32) -> io::Result<bool> {
-    if record.seal.length == 0 {
-        return Ok(true);
-    }
-    let mut payload = vec![0; record.seal.length as usize];
-    segment.read_extent(slot, &mut payload)?;
-    Ok(record.seal.open(&mut payload).is_ok())
+fn is_wiped(slot: &[u8; SLOT]) -> bool {
+    slot.iter().all(|byte| *byte == 0)
 }
 
 /// What a file system may take for itself beside the bytes of a segment.

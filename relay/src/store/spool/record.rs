@@ -8,13 +8,14 @@
 //!    240    16  tag
 //!
 //! record
-//!      0     1  kind: 1 to an inbox, 2 to a return mailbox, 3 to the sink, 4 inbox served, 5 card
+//!      0     1  kind: 1 to an inbox, 2 to a return mailbox, 3 to the sink, 4 inbox served, 5 card,
+//!                  6 inbox that is being removed
 //!      1     1  number of devices that have removed it
 //!      2     2  zeros
 //!      4     4  its last day, u32
 //!      8     8  cursor, or the sequence of a card, u64
 //!     16    16  mark of the mailbox
-//!     32    32  name: mark of the withdraw hash ‖ mark of the digest; of 4 and 5: the address
+//!     32    32  name: mark of the withdraw hash ‖ mark of the digest; of 4, 5 and 6: the address
 //!     64    64  the devices' tags
 //!    128     4  length of the payload, u32
 //!    132    32  key of the payload (AES-256-GCM)
@@ -42,6 +43,8 @@ pub(super) enum Body {
     Sink,
     /// An inbox that is served. It has no payload.
     Inbox(Address),
+    /// An inbox whose removal was begun: card and mail go, and then this. It has no payload.
+    Leaving(Address),
     /// A card; the one with the highest sequence counts.
     Card { address: Address, sequence: u64 },
 }
@@ -129,6 +132,10 @@ impl Record {
                 out[0] = 4;
                 out[32..64].copy_from_slice(address.as_bytes());
             }
+            Body::Leaving(address) => {
+                out[0] = 6;
+                out[32..64].copy_from_slice(address.as_bytes());
+            }
             Body::Card { address, sequence } => {
                 out[0] = 5;
                 out[8..16].copy_from_slice(&sequence.to_be_bytes());
@@ -152,6 +159,7 @@ impl Record {
                 address: address()?,
                 sequence: u64::from_be_bytes(*plain[8..].first_chunk()?),
             },
+            6 => Body::Leaving(address()?),
             _ => return None,
         };
         let seal = Seal {

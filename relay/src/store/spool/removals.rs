@@ -5,13 +5,13 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use valise_protocol::id::EnvelopeDigest;
+use valise_protocol::id::{Address, EnvelopeDigest};
 use valise_protocol::time::Timestamp;
 
-use super::disk::pass_if_full;
-use super::index::{Name, io_error};
+use super::disk::{is_unreadable, pass_if_full};
+use super::index::{BlindReader, Entry, Name, io_error};
 use super::keys::Mark;
-use super::record::{Body, Record};
+use super::record::{Body, Envelope, Record};
 use super::segment::{Place, SLOT, Segment};
 use super::shared::Shared;
 use crate::store::{DeviceTag, Mailbox, Reader, expired};
@@ -33,35 +33,50 @@ pub(super) enum Removal {
     Expired(Timestamp),
 }
 
-/// A [`Reader`] that can be sent to the writer.
-pub(super) enum OwnedReader {
-    Holder,
-    Device {
-        me: DeviceTag,
-        roster: Vec<DeviceTag>,
-    },
+/// A [`Reader`] that can be sent to the writer, as the slots know it and as the index does.
+pub(super) struct OwnedReader {
+    tags: Option<(DeviceTag, Vec<DeviceTag>)>,
+    blind: BlindReader,
 }
 
 impl OwnedReader {
-    fn of(reader: Reader<'_>) -> Self {
-        match reader {
-            Reader::Holder => Self::Holder,
-            Reader::Device { me, roster } => Self::Device {
-                me,
-                roster: roster.to_vec(),
-            },
-        }
+    fn of(reader: Reader<'_>, blind: BlindReader) -> Self {
+        let tags = match reader {
+            Reader::Holder => None,
+            Reader::Device { me, roster } => Some((me, roster.to_vec())),
+        };
+        Self { tags, blind }
     }
 
     fn reader(&self) -> Reader<'_> {
-        match self {
-            Self::Holder => Reader::Holder,
-            Self::Device { me, roster } => Reader::Device { me: *me, roster },
+        match &self.tags {
+            None => Reader::Holder,
+            Some((me, roster)) => Reader::Device { me: *me, roster },
         }
     }
 }
 
 impl Shared {
+    /// Takes an envelope that cannot be read out of the index. Its slot stays as it is, for whoever wants to look at it.
+    pub fn set_aside(&self, mailbox: Name, cursor: u64) -> sled::Result<()> {
+        if let Some(entry) = self.index.remove(mailbox, cursor)? {
+            self.counts.removed(entry.kind);
+            self.counts
+                .damaged_at(entry.place, "an envelope cannot be read");
+        }
+        Ok(())
+    }
+
+    /// Passes over a card that cannot be read, until the next is published. Its slot stays until then.
+    pub fn set_card_aside(&self, address: Address, place: Place) {
+        let mut served = self.served_mut();
+        let card = served.get_mut(&address).and_then(|it| it.card.as_mut());
+        if let Some(card) = card.filter(|card| card.place == place) {
+            card.damaged = true;
+            self.counts.damaged_at(place, "a card cannot be read");
+        }
+    }
+
     /// What a reader asks to have removed.
     pub fn collected(
         &self,
@@ -72,7 +87,7 @@ impl Shared {
         let keys = self.keys();
         Removal::Collected {
             mailbox: keys.mailbox(mailbox),
-            reader: OwnedReader::of(reader),
+            reader: OwnedReader::of(reader, self.index.blind_reader(reader)),
             digests: digests.iter().map(|digest| keys.digest(*digest)).collect(),
         }
     }
@@ -96,7 +111,7 @@ pub(super) fn plan(shared: &Shared, removal: &Removal, edits: &mut Edits) -> io:
                 let name = shared.index.blind_digest(mailbox, digest);
                 let found = shared.index.find_digest(name);
                 if let Some(cursor) = found
-                    && collect(shared, mailbox, cursor, reader.reader(), edits)?
+                    && collect(shared, mailbox, cursor, reader, edits)?
                 {
                     gone += 1;
                 }
@@ -162,15 +177,27 @@ fn apply_to(
     segment: &Segment,
     edits: &[(Place, Option<Record>)],
 ) -> io::Result<()> {
+    let disk = &*shared.disk;
+    let handle = segment.open()?;
     let mut rng = super::system_rng();
+    let mut stuck = 0;
     for (place, edit) in edits {
         let slot = match edit {
             Some(record) => record.wrap(shared.keys().newest(), *place, &mut rng),
             None => [0; SLOT],
         };
-        segment.write_slots(place.slot, &slot)?;
+        match handle.write_slots(disk, place.slot, &slot) {
+            // Its page cannot be read, so no part of it can be written. The extent goes all the same, and the next rewrap
+            // destroys the key; the slot keeps its place.
+            Err(error) if is_unreadable(&error) => {
+                let counts = &shared.counts;
+                counts.damaged_at(*place, "a slot cannot be written");
+                stuck += u32::from(edit.is_none());
+            }
+            written => written?,
+        }
     }
-    segment.sync(&*shared.disk)?;
+    handle.sync(disk)?;
     // Only now: a hole under a slot that a power cut brought back would look like damage.
     let wiped: Vec<u32> = edits
         .iter()
@@ -179,11 +206,11 @@ fn apply_to(
         .collect();
     for run in wiped.chunk_by(|a, b| a + 1 == *b) {
         // Splitting an extent can need room itself. The key is gone; the bytes go at the next start.
-        segment
+        handle
             .punch(run[0], run.len() as u32)
             .or_else(pass_if_full)?;
     }
-    segment.drop_live(wiped.len() as u32);
+    segment.drop_live(wiped.len() as u32 - stuck);
     Ok(())
 }
 
@@ -192,38 +219,53 @@ fn collect(
     shared: &Shared,
     mailbox: Name,
     cursor: u64,
-    reader: Reader<'_>,
+    reader: &OwnedReader,
     edits: &mut Edits,
 ) -> io::Result<bool> {
-    let Some(entry) = shared.index.entry(mailbox, cursor).map_err(io_error)? else {
+    let Some(mut entry) = shared.index.entry(mailbox, cursor).map_err(io_error)? else {
         return Ok(false);
     };
-    let Some(mut record) = take(shared, entry.place, edits)? else {
-        // Its slot is damaged: whoever removes it wants it gone.
-        return drop_all(shared, &[(mailbox, cursor)], edits).map(|gone| gone > 0);
-    };
-    let Body::Envelope(envelope) = &mut record.body else {
-        return drop_all(shared, &[(mailbox, cursor)], edits).map(|gone| gone > 0);
-    };
-    if envelope.devices.note(reader) {
+    // The index knows who has removed it, so that a slot that is to be wiped need not be read.
+    if entry.devices.note(reader.blind.reader()) {
         return drop_all(shared, &[(mailbox, cursor)], edits).map(|gone| gone > 0);
     }
-    let noted = shared.index.set_devices(mailbox, cursor, &envelope.devices);
-    noted.map_err(io_error)?;
-    edits.insert(entry.place, Some(record));
+    match take(shared, &entry, edits)? {
+        Some((mut record, mut envelope)) => {
+            envelope.devices.note(reader.reader());
+            let noted = shared.index.set_devices(mailbox, cursor, &envelope.devices);
+            noted.map_err(io_error)?;
+            record.body = Body::Envelope(envelope);
+            edits.insert(entry.place, Some(record));
+        }
+        None => shared.set_aside(mailbox, cursor).map_err(io_error)?,
+    }
     Ok(false)
 }
 
-/// The record of a slot, with the edits of this batch.
-fn take(shared: &Shared, place: Place, edits: &mut Edits) -> io::Result<Option<Record>> {
-    if let Some(edit) = edits.remove(&place) {
-        return Ok(edit);
-    }
-    let Some(segment) = shared.segment(place) else {
-        return Ok(None);
+/// The record of an envelope, with the edits of this batch; `None` where it cannot be read.
+fn take(
+    shared: &Shared,
+    entry: &Entry,
+    edits: &mut Edits,
+) -> io::Result<Option<(Record, Envelope)>> {
+    let place = entry.place;
+    let record = match edits.remove(&place) {
+        Some(edit) => edit,
+        None => match shared.segment(place) {
+            Some(segment) => segment
+                .open()?
+                .read_slot(&*shared.disk, place.slot)?
+                .and_then(|slot| Record::unwrap(&slot, shared.keys().wrapping(), place)),
+            None => None,
+        },
     };
-    let slot = segment.read_slot(place.slot)?;
-    Ok(Record::unwrap(&slot, shared.keys().wrapping(), place))
+    Ok(record.and_then(|record| match &record.body {
+        Body::Envelope(envelope) => {
+            let envelope = envelope.clone();
+            Some((record, envelope))
+        }
+        _ => None,
+    }))
 }
 
 fn drop_all(shared: &Shared, doomed: &[(Name, u64)], edits: &mut Edits) -> io::Result<u64> {

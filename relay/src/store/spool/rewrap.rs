@@ -1,7 +1,8 @@
 //! Rewrapping: all slots move to a new store key, and the old one is destroyed.
 //!
 //! 1. The key file holds the new key and the old one.
-//! 2. Segment by segment, between batches, every slot is written under the new key, and synced.
+//! 2. Segment by segment, between batches, every slot is written under the new key, and synced; what is left of a sparse
+//!    segment moves instead (compact.rs).
 //! 3. The key file holds the new key only; the bytes of the one before are overwritten.
 //!
 //! A crash anywhere leaves a key file with all keys that any slot needs; the next start goes on at step 2.
@@ -11,7 +12,7 @@ use std::io;
 
 use super::disk::pass_if_full;
 use super::record::Record;
-use super::segment::{Place, SLOT, Segment};
+use super::segment::{Place, Segment};
 use super::shared::Shared;
 use super::writer::{Reply, Writer};
 use crate::store::StoreError;
@@ -71,9 +72,18 @@ impl Writer {
         let Some(rewrap) = &mut self.rewrap else {
             return Ok(());
         };
-        if let Some(number) = rewrap.segments.pop_front() {
+        if let Some(number) = rewrap.segments.front().copied() {
             let segment = self.shared.segments().get(&number).cloned();
-            return segment.map_or(Ok(()), |segment| rewrap_segment(&self.shared, &segment));
+            if let Some(segment) = segment {
+                if self.compact(&segment)? {
+                    return Ok(());
+                }
+                rewrap_segment(&self.shared, &segment)?;
+            }
+            if let Some(rewrap) = &mut self.rewrap {
+                rewrap.segments.pop_front();
+            }
+            return Ok(());
         }
         self.shared.keys_mut().end_rewrap();
         let saved = self.shared.save_keys();
@@ -103,17 +113,30 @@ fn refuse(replies: Vec<Reply<()>>) {
 }
 
 fn rewrap_segment(shared: &Shared, segment: &Segment) -> io::Result<()> {
-    let mut head = segment.read_head()?;
+    let disk = &*shared.disk;
+    let handle = segment.open()?;
+    let mut slots = handle.read_head(disk)?;
     let mut rng = super::system_rng();
     let keys = shared.keys();
-    let (slots, _) = head.as_chunks_mut::<SLOT>();
-    for (number, slot) in (0..).zip(slots) {
+    for (number, slot) in (0..).zip(&mut slots) {
         let place = Place::new(segment.number, number);
         // Damaged slots stay as they are: without the key that they were wrapped under they are noise.
-        if let Some(record) = Record::unwrap(slot, keys.wrapping(), place) {
-            *slot = record.wrap(keys.newest(), place, &mut rng);
+        match slot {
+            None => shared
+                .counts
+                .damaged_at(place, "a slot cannot be read, and is lost by the rewrap"),
+            Some(slot) => {
+                if let Some(record) = Record::unwrap(slot, keys.wrapping(), place) {
+                    *slot = record.wrap(keys.newest(), place, &mut rng);
+                }
+            }
         }
     }
-    segment.write_slots(0, &head)?;
-    segment.sync(&*shared.disk)
+    let mut first = 0;
+    for run in slots.chunk_by(|a, b| a.is_some() == b.is_some()) {
+        let bytes: Vec<u8> = run.iter().flatten().flatten().copied().collect();
+        handle.write_slots(disk, first, &bytes)?;
+        first += run.len() as u32;
+    }
+    handle.sync(disk)
 }

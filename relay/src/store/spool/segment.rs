@@ -14,12 +14,14 @@ use std::io;
 use std::num::NonZeroU64;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate};
 use valise_protocol::limits::ENVELOPE;
 
-use super::disk::Disk;
+use super::disk::{Disk, readable};
+use super::handles::Handles;
 use super::path_of;
 
 /// The size of a slot in bytes.
@@ -48,94 +50,161 @@ impl Place {
     }
 }
 
-/// An open segment.
+/// A segment.
 pub(super) struct Segment {
     pub number: u32,
     pub slots: u32,
     /// Slots that are not wiped, damaged ones included: a segment without any is deleted.
     live: AtomicU32,
-    file: File,
     path: PathBuf,
+    handles: Arc<Handles>,
 }
 
 impl Segment {
     /// Creates a segment with all its room reserved. Durable when it returns.
-    pub fn create(disk: &dyn Disk, dir: &Path, number: u32, slots: u32) -> io::Result<Self> {
-        let path = path_of(dir, &name(number));
-        let made = Self::create_at(disk, path.clone(), number, slots);
-        if made.is_err() {
+    pub fn create(
+        disk: &dyn Disk,
+        handles: &Arc<Handles>,
+        dir: &Path,
+        number: u32,
+        slots: u32,
+    ) -> io::Result<Self> {
+        let segment = Self::at(handles, dir, number, slots);
+        let made = segment.make(disk);
+        if made
+            .as_ref()
+            .is_err_and(|error| error.kind() != io::ErrorKind::AlreadyExists)
+        {
             // Nothing was acknowledged from it; if it cannot be removed either, the next open sets it aside.
-            let _ = fs::remove_file(&path);
+            let _ = fs::remove_file(&segment.path);
         }
-        made
+        made.map(|()| segment)
     }
 
-    fn create_at(disk: &dyn Disk, path: PathBuf, number: u32, slots: u32) -> io::Result<Self> {
+    fn make(&self, disk: &dyn Disk) -> io::Result<()> {
         let file = OpenOptions::new()
             .read(true)
             .write(true)
             .create_new(true)
-            .open(&path)?;
-        fallocate(&file, FallocateFlags::empty(), 0, length(slots))?;
+            .open(&self.path)?;
+        fallocate(&file, FallocateFlags::empty(), 0, length(self.slots))?;
         // Written once here, so that writing a slot later changes no metadata.
-        file.write_all_at(&vec![0; head(slots) as usize], 0)?;
+        file.write_all_at(&vec![0; head(self.slots) as usize], 0)?;
         disk.sync(&file)?;
-        disk.sync_dir(super::twin::parent(&path))?;
-        Ok(Self {
-            number,
-            slots,
-            live: AtomicU32::new(0),
-            file,
-            path,
-        })
+        disk.sync_dir(super::twin::parent(&self.path))?;
+        self.handles.put(self.number, Arc::new(file));
+        Ok(())
     }
 
-    /// Opens a segment; the second part is whether it had its full length. A shorter one is lengthened with a hole, so
-    /// that what was cut off reads as zeros.
-    pub fn open(dir: &Path, number: u32, slots: u32) -> io::Result<(Self, bool)> {
-        let path = path_of(dir, &name(number));
-        let file = OpenOptions::new().read(true).write(true).open(&path)?;
+    /// Finds a segment on the disk; the second part is whether it had its full length. A shorter one is lengthened with a hole,
+    /// so that what was cut off reads as zeros.
+    pub fn find(
+        handles: &Arc<Handles>,
+        dir: &Path,
+        number: u32,
+        slots: u32,
+    ) -> io::Result<(Self, bool)> {
+        let segment = Self::at(handles, dir, number, slots);
+        let file = segment.open()?.file;
         let whole = file.metadata()?.len() == length(slots);
         if !whole {
             file.set_len(length(slots))?;
         }
-        let live = AtomicU32::new(0);
-        Ok((
-            Self {
-                number,
-                slots,
-                live,
-                file,
-                path,
-            },
-            whole,
-        ))
+        Ok((segment, whole))
     }
 
-    /// The whole head.
-    pub fn read_head(&self) -> io::Result<Vec<u8>> {
+    fn at(handles: &Arc<Handles>, dir: &Path, number: u32, slots: u32) -> Self {
+        Self {
+            number,
+            slots,
+            live: AtomicU32::new(0),
+            path: path_of(dir, &name(number)),
+            handles: handles.clone(),
+        }
+    }
+
+    /// Its file, open for as long as the handle lives.
+    pub fn open(&self) -> io::Result<Handle> {
+        let file = self.handles.get(self.number, &self.path)?;
+        let slots = self.slots;
+        Ok(Handle { file, slots })
+    }
+
+    /// A file that writes around the page cache, from memory that is aligned to its pages.
+    pub fn open_direct(&self) -> io::Result<File> {
+        let flags = OFlags::DIRECT.bits() as i32;
+        OpenOptions::new()
+            .write(true)
+            .custom_flags(flags)
+            .open(&self.path)
+    }
+
+    /// Bytes that the file takes on the disk.
+    pub fn disk_bytes(&self) -> io::Result<u64> {
+        Ok(fs::metadata(&self.path)?.blocks() * 512)
+    }
+
+    /// Deletes the file. Its slots were wiped, and that is durable.
+    pub fn delete(&self) -> io::Result<()> {
+        self.handles.close(self.number);
+        fs::remove_file(&self.path)
+    }
+
+    pub fn live(&self) -> u32 {
+        self.live.load(Ordering::Relaxed)
+    }
+
+    pub fn add_live(&self, count: u32) {
+        self.live.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub fn drop_live(&self, count: u32) {
+        self.live.fetch_sub(count, Ordering::Relaxed);
+    }
+}
+
+/// An open segment. What was written through it is synced through it.
+#[derive(Clone)]
+pub(super) struct Handle {
+    file: Arc<File>,
+    slots: u32,
+}
+
+impl Handle {
+    /// All slots; `None` for each that cannot be read.
+    pub fn read_head(&self, disk: &dyn Disk) -> io::Result<Vec<Option<[u8; SLOT]>>> {
         let mut head = vec![0; self.slots as usize * SLOT];
-        self.file.read_exact_at(&mut head, 0)?;
-        Ok(head)
+        if readable(disk.read(&self.file, &mut head, 0))?.is_some() {
+            let (slots, _) = head.as_chunks();
+            return Ok(slots.iter().copied().map(Some).collect());
+        }
+        (0..self.slots)
+            .map(|slot| self.read_slot(disk, slot))
+            .collect()
     }
 
-    /// One slot.
-    pub fn read_slot(&self, slot: u32) -> io::Result<[u8; SLOT]> {
+    /// One slot; `None` where it cannot be read.
+    pub fn read_slot(&self, disk: &dyn Disk, slot: u32) -> io::Result<Option<[u8; SLOT]>> {
         let mut bytes = [0; SLOT];
-        self.file
-            .read_exact_at(&mut bytes, u64::from(slot) * SLOT as u64)?;
-        Ok(bytes)
+        let read = disk.read(&self.file, &mut bytes, u64::from(slot) * SLOT as u64);
+        Ok(readable(read)?.map(|()| bytes))
     }
 
     /// Writes neighbouring slots. Not durable before [`Self::sync`].
-    pub fn write_slots(&self, first: u32, bytes: &[u8]) -> io::Result<()> {
-        self.file
-            .write_all_at(bytes, u64::from(first) * SLOT as u64)
+    pub fn write_slots(&self, disk: &dyn Disk, first: u32, bytes: &[u8]) -> io::Result<()> {
+        disk.write(&self.file, bytes, u64::from(first) * SLOT as u64)
     }
 
-    /// The first `payload.len()` bytes of an extent.
-    pub fn read_extent(&self, slot: u32, payload: &mut [u8]) -> io::Result<()> {
-        self.file.read_exact_at(payload, self.extent(slot))
+    /// The first `length` bytes of an extent; `None` where they cannot be read.
+    pub fn read_extent(
+        &self,
+        disk: &dyn Disk,
+        slot: u32,
+        length: u32,
+    ) -> io::Result<Option<Vec<u8>>> {
+        let mut payload = vec![0; length as usize];
+        let read = disk.read(&self.file, &mut payload, self.extent(slot));
+        Ok(readable(read)?.map(|()| payload))
     }
 
     /// Writes neighbouring extents. Not durable before [`Self::sync`].
@@ -143,18 +212,9 @@ impl Segment {
         self.write_extents_by(&self.file, first, payloads)
     }
 
-    /// Writes neighbouring extents through a handle of [`Self::open_direct`].
+    /// Writes neighbouring extents through a file of [`Segment::open_direct`].
     pub fn write_extents_by(&self, file: &File, first: u32, payloads: &[u8]) -> io::Result<()> {
         file.write_all_at(payloads, self.extent(first))
-    }
-
-    /// A handle that writes around the page cache, from memory that is aligned to its pages.
-    pub fn open_direct(&self) -> io::Result<File> {
-        let flags = OFlags::DIRECT.bits() as i32;
-        OpenOptions::new()
-            .write(true)
-            .custom_flags(flags)
-            .open(&self.path)
     }
 
     /// Gives the bytes of `count` extents back to the file system; they read as zeros from now on.
@@ -174,28 +234,6 @@ impl Segment {
     pub fn forget(&self, first: u32, count: u32) {
         let bytes = NonZeroU64::new(u64::from(count) * EXTENT as u64);
         let _ = fadvise(&self.file, self.extent(first), bytes, Advice::DontNeed);
-    }
-
-    /// Bytes that the file takes on the disk.
-    pub fn disk_bytes(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.blocks() * 512)
-    }
-
-    /// Deletes the file. Its slots were wiped, and that is durable.
-    pub fn delete(&self) -> io::Result<()> {
-        fs::remove_file(&self.path)
-    }
-
-    pub fn live(&self) -> u32 {
-        self.live.load(Ordering::Relaxed)
-    }
-
-    pub fn add_live(&self, count: u32) {
-        self.live.fetch_add(count, Ordering::Relaxed);
-    }
-
-    pub fn drop_live(&self, count: u32) {
-        self.live.fetch_sub(count, Ordering::Relaxed);
     }
 
     fn extent(&self, slot: u32) -> u64 {

@@ -19,4 +19,6 @@ pub(super) struct Served {
 pub(super) struct Card {
     pub place: Place,
     pub sequence: u64,
+    /// It was found damaged: nothing is read from it any more, and the next card takes its place.
+    pub damaged: bool,
 }

@@ -1,6 +1,6 @@
 //! What the writer and the readers of one spool share.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use valise_protocol::id::Address;
 
 use super::disk::Disk;
+use super::handles::Handles;
 use super::index::Index;
 use super::keys::{Keys, Mark};
 use super::record::MailKind;
@@ -26,6 +27,7 @@ pub(super) struct Shared {
     pub bells: Bells,
     pub counts: Counts,
     keys: RwLock<Keys>,
+    pub handles: Arc<Handles>,
     segments: RwLock<BTreeMap<u32, Arc<Segment>>>,
     served: RwLock<BTreeMap<Address, Served>>,
     /// Cards whose inbox is not served because a record was damaged.
@@ -41,6 +43,8 @@ pub(super) struct Counts {
     pub inbox: AtomicU64,
     pub returns: AtomicU64,
     pub damaged: AtomicU64,
+    /// Where something was found damaged already: it is counted once, however often it is met.
+    hurt: Mutex<BTreeSet<Place>>,
 }
 
 impl Counts {
@@ -54,6 +58,15 @@ impl Counts {
 
     pub fn damaged(&self) {
         self.damaged.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts and reports a record that was found damaged, the first time.
+    pub fn damaged_at(&self, place: Place, what: &'static str) {
+        let mut hurt = self.hurt.lock().unwrap_or_else(PoisonError::into_inner);
+        if hurt.insert(place) {
+            self.damaged();
+            tracing::warn!("{what}: it was set aside");
+        }
     }
 
     /// The totals, without the bytes on the disk.
@@ -89,6 +102,7 @@ impl Shared {
             bells: Bells::new(),
             counts: Counts::default(),
             keys: RwLock::new(keys),
+            handles: Arc::default(),
             segments: RwLock::default(),
             served: RwLock::default(),
             orphans: Mutex::default(),

@@ -18,7 +18,7 @@ use std::path::Path;
 use valise_protocol::hash::sha256;
 use zeroize::Zeroizing;
 
-use super::disk::{Disk, is_full};
+use super::disk::{Disk, is_full, readable};
 
 /// The one version of the store's format that this build reads and writes.
 pub(super) const VERSION: u32 = 1;
@@ -96,9 +96,9 @@ fn overwrite(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Reads a payload.
-pub(super) fn read(path: &Path, magic: Magic) -> Result<Twin, TwinError> {
-    let bytes = match fs::read(path) {
-        Ok(bytes) => Zeroizing::new(bytes),
+pub(super) fn read(disk: &dyn Disk, path: &Path, magic: Magic) -> Result<Twin, TwinError> {
+    let bytes = match read_blocks(disk, path) {
+        Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(TwinError::Missing),
         Err(error) => return Err(TwinError::Io(error)),
     };
@@ -112,6 +112,17 @@ pub(super) fn read(path: &Path, magic: Magic) -> Result<Twin, TwinError> {
         payload: Zeroizing::new(payload.to_vec()),
         damaged: *encode(magic, payload) != **bytes,
     })
+}
+
+/// The bytes of a file, with zeros for blocks that cannot be read: they may belong to one copy only.
+fn read_blocks(disk: &dyn Disk, path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut bytes = Zeroizing::new(vec![0; usize::try_from(length).unwrap_or(usize::MAX)]);
+    for (number, block) in (0..).zip(bytes.chunks_mut(BLOCK)) {
+        readable(disk.read(&file, block, number * BLOCK as u64))?;
+    }
+    Ok(bytes)
 }
 
 /// The directory of a file.
@@ -170,7 +181,7 @@ mod tests {
             let mut flipped = bytes.clone();
             flipped[at] ^= 0x10;
             fs::write(&path, flipped).unwrap();
-            let twin = read(&path, *b"testtest").unwrap();
+            let twin = read(&SystemDisk, &path, *b"testtest").unwrap();
             assert!(twin.damaged, "{at}");
             assert_eq!(*twin.payload, b"payload");
         }
@@ -184,7 +195,7 @@ mod tests {
         let bytes = fs::read(&path).unwrap();
         for length in (0..bytes.len()).step_by(61) {
             fs::write(&path, &bytes[..length]).unwrap();
-            if let Ok(twin) = read(&path, *b"testtest") {
+            if let Ok(twin) = read(&SystemDisk, &path, *b"testtest") {
                 assert!(twin.damaged);
                 assert_eq!(*twin.payload, b"payload");
             }
@@ -196,6 +207,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("twin");
         write(&SystemDisk, &path, *b"testtest", b"payload").unwrap();
-        assert!(matches!(read(&path, *b"another!"), Err(TwinError::Damaged)));
+        assert!(matches!(
+            read(&SystemDisk, &path, *b"another!"),
+            Err(TwinError::Damaged)
+        ));
     }
 }

@@ -13,8 +13,8 @@ use super::twin::{self, Magic, TwinError};
 /// # Errors
 /// [`OpenError::Rollback`] where the store is older than the witness, [`OpenError::AnotherStore`] where it is not the store
 /// that the witness knows, [`OpenError::WitnessDamaged`].
-pub(super) fn check(path: &Path, keys: &Keys) -> Result<(), OpenError> {
-    let payload = match twin::read(path, MAGIC) {
+pub(super) fn check(disk: &dyn Disk, path: &Path, keys: &Keys) -> Result<(), OpenError> {
+    let payload = match twin::read(disk, path, MAGIC) {
         Ok(twin) => twin.payload,
         Err(TwinError::Missing) => return Ok(()),
         Err(TwinError::Damaged) => return Err(OpenError::WitnessDamaged),

@@ -40,6 +40,7 @@ pub(super) enum Chore {
     RemoveInbox(Address, Reply<u64>),
     PutCard(Address, Vec<u8>, Reply<()>),
     SetAside(Name, u64, oneshot::Sender<()>),
+    SetCardAside(Address, Place, oneshot::Sender<()>),
     Rewrap(Reply<()>),
     Close(oneshot::Sender<()>),
 }
@@ -52,11 +53,13 @@ pub(super) struct Active {
 }
 
 impl Active {
-    pub fn new(segment: Arc<Segment>, next: u32) -> Self {
-        Self {
-            way: Way::new(segment),
-            next,
-        }
+    pub fn new(segment: Arc<Segment>, next: u32) -> io::Result<Self> {
+        let way = Way::new(segment)?;
+        Ok(Self { way, next })
+    }
+
+    pub fn number(&self) -> u32 {
+        self.way.segment.number
     }
 
     pub fn is_full(&self) -> bool {
@@ -218,7 +221,12 @@ impl Writer {
             Chore::RemoveInbox(address, reply) => answer(reply, Ok(self.remove_inbox(address)?)),
             Chore::PutCard(address, card, reply) => answer(reply, self.put_card(address, card)?),
             Chore::SetAside(mailbox, cursor, reply) => {
-                self.set_aside(mailbox, cursor)?;
+                self.shared.set_aside(mailbox, cursor).map_err(io_error)?;
+                let _ = reply.send(());
+                Ok(())
+            }
+            Chore::SetCardAside(address, place, reply) => {
+                self.shared.set_card_aside(address, place);
                 let _ = reply.send(());
                 Ok(())
             }
@@ -239,6 +247,8 @@ impl Writer {
         for (removal, reply) in removals {
             answers.push((plan(&self.shared, &removal, &mut edits)?, reply));
         }
+        // What was replaced goes no later than what took its place: alone, it would come back after a crash.
+        edits.extend(self.wipes.drain(..).map(|place| (place, None)));
         self.apply(edits)?;
         for (gone, reply) in answers {
             let _ = reply.send(Ok(gone));
@@ -269,12 +279,18 @@ impl Writer {
         let Some(served) = self.shared.served_mut().remove(&address) else {
             return Ok(0);
         };
-        // First of all, and durably: a crash in between leaves mail of an inbox that is not served, which a rebuild drops.
-        self.apply(Edits::from([(served.place, None)]))?;
+        self.wipe()?;
+        // First of all, and durably, what a crash in between leaves to a rebuild: it completes the removal.
+        let leaving = Record {
+            body: Body::Leaving(address),
+            seal: Seal::empty(),
+        };
+        self.apply(Edits::from([(served.place, Some(leaving))]))?;
         let mut edits = Edits::new();
         edits.extend(served.card.map(|card| (card.place, None)));
         let gone = plan_all(&self.shared, &served.mark, &mut edits)?;
         self.apply(edits)?;
+        self.apply(Edits::from([(served.place, None)]))?;
         Ok(gone)
     }
 
@@ -287,7 +303,9 @@ impl Writer {
         let Some(served) = served else {
             return Ok(Err(StoreError::UnknownInbox));
         };
-        let sequence = served.card.map_or(1, |card| card.sequence + 1);
+        // Beyond those of all runs before: where a slot could not be read, the card in it may come back.
+        let first = self.shared.keys().generation << 32;
+        let sequence = served.card.map_or(0, |card| card.sequence + 1).max(first);
         let seal = Seal::over(&mut card, &mut super::system_rng());
         let record = Record {
             body: Body::Card { address, sequence },
@@ -297,36 +315,25 @@ impl Writer {
             return Ok(Err(StoreError::StoreFull));
         };
         if let Some(served) = self.shared.served_mut().get_mut(&address) {
-            served.card = Some(Card { place, sequence });
+            served.card = Some(Card {
+                place,
+                sequence,
+                damaged: false,
+            });
         }
         self.wipes.extend(served.card.map(|card| card.place));
         Ok(Ok(()))
     }
 
-    /// Takes a record that cannot be read out of the index. Its slot stays as it is, for whoever wants to look at it.
-    fn set_aside(&mut self, mailbox: Name, cursor: u64) -> io::Result<()> {
-        if let Some(entry) = self
-            .shared
-            .index
-            .remove(mailbox, cursor)
-            .map_err(io_error)?
-        {
-            self.shared.counts.removed(entry.kind);
-            self.shared.counts.damaged();
-            tracing::warn!("a record was damaged: it was set aside");
-        }
-        Ok(())
-    }
-
     /// Writes one record durably; `None` where there is no room.
     fn store_one(&mut self, record: &Record, payload: &[u8]) -> io::Result<Option<Place>> {
-        let Some((Way { segment, .. }, place)) = self.place()? else {
+        let Some((Way { handle, .. }, place)) = self.place()? else {
             return Ok(None);
         };
         let slot = record.wrap(self.shared.keys().newest(), place, &mut super::system_rng());
-        segment.write_extents(place.slot, payload)?;
-        segment.write_slots(place.slot, &slot)?;
-        segment.sync(&*self.shared.disk)?;
+        handle.write_extents(place.slot, payload)?;
+        handle.write_slots(&*self.shared.disk, place.slot, &slot)?;
+        handle.sync(&*self.shared.disk)?;
         Ok(Some(place))
     }
 
@@ -342,7 +349,7 @@ impl Writer {
         let Some(active) = &mut self.active else {
             return Ok(None);
         };
-        let place = Place::new(active.way.segment.number, active.next);
+        let place = Place::new(active.number(), active.next);
         active.next += 1;
         active.way.segment.add_live(1);
         Ok(Some((active.way.clone(), place)))
@@ -351,18 +358,22 @@ impl Writer {
     fn roll(&mut self) -> io::Result<()> {
         let shared = self.shared.clone();
         let last = shared.segments().keys().next_back().copied().unwrap_or(0);
-        let before = self
-            .active
-            .as_ref()
-            .map_or(0, |active| active.way.segment.number);
-        let number = last.max(before) + 1;
+        let before = self.active.as_ref().map_or(0, Active::number);
+        let mut number = last.max(before) + 1;
         let slots = shared.keys().slots;
-        let segment = Arc::new(Segment::create(
-            &*shared.disk,
-            &shared.config.dir,
-            number,
-            slots,
-        )?);
+        let segment = loop {
+            match Segment::create(
+                &*shared.disk,
+                &shared.handles,
+                &shared.config.dir,
+                number,
+                slots,
+            ) {
+                // A segment that could not be opened: it keeps its name.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                made => break Arc::new(made?),
+            }
+        };
         shared.segments_mut().insert(number, segment.clone());
         if let Err(error) = shared.save_manifest() {
             shared.segments_mut().remove(&number);
@@ -372,24 +383,24 @@ impl Writer {
             }
             return Err(error);
         }
-        self.active = Some(Active::new(segment, 0));
+        self.active = Some(Active::new(segment, 0)?);
         self.reap()
     }
 
-    fn wipe(&mut self) -> io::Result<()> {
+    pub(super) fn wipe(&mut self) -> io::Result<()> {
         let edits = self.wipes.drain(..).map(|place| (place, None)).collect();
         self.apply(edits)
     }
 
     /// Carries edits out and deletes the segments that they emptied.
-    fn apply(&mut self, edits: Edits) -> io::Result<()> {
+    pub(super) fn apply(&mut self, edits: Edits) -> io::Result<()> {
         apply(&self.shared, edits)?;
         self.reap()
     }
 
     /// Deletes segments in which nothing lives.
     fn reap(&self) -> io::Result<()> {
-        let active = self.active.as_ref().map(|active| active.way.segment.number);
+        let active = self.active.as_ref().map(Active::number);
         let mut dead = Vec::new();
         self.shared.segments_mut().retain(|number, segment| {
             let keep = segment.live() > 0 || Some(*number) == active;

@@ -1,5 +1,4 @@
-//! A mechanism made of keys, a service over a store in memory, and short ways to ask it.
-#![allow(dead_code, reason = "each test file uses its own part")]
+//! A mechanism with its devices, and a service that it publishes its card to.
 
 use std::sync::Arc;
 
@@ -14,9 +13,9 @@ use valise_protocol::wire::{Answer, Item, Refusal, Request, Stored, Target};
 use valise_relay::config::Config;
 use valise_relay::service::Service;
 use valise_relay::stop::{self, Stopper};
-use valise_relay::store::{AnyStore, Memory, Store};
+use valise_relay::store::{Memory, Store};
 
-use crate::common::{NOW, rng};
+use super::{NOW, rng};
 
 /// A mechanism with its devices' keys.
 pub struct Mechanism {
@@ -95,21 +94,23 @@ pub fn descriptor() -> Vec<u8> {
         .encode()
 }
 
-/// A service over a store, in memory unless a test says otherwise.
-pub struct House {
-    pub service: Arc<Service<AnyStore>>,
-    pub store: Arc<AnyStore>,
+/// A service over a store.
+pub struct House<S = Memory> {
+    pub service: Arc<Service<S>>,
+    pub store: Arc<S>,
     pub stopper: Stopper,
 }
 
 impl House {
+    /// Over a store in memory.
     pub fn new(config: &Config) -> Self {
-        Self::over(AnyStore::Memory(Memory::new(config.ceilings())), config)
+        Self::over(Arc::new(Memory::new(config.ceilings())), config)
     }
+}
 
-    pub fn over(store: AnyStore, config: &Config) -> Self {
+impl<S: Store> House<S> {
+    pub fn over(store: Arc<S>, config: &Config) -> Self {
         let (stopper, stop) = stop::pair();
-        let store = Arc::new(store);
         let service = Arc::new(Service::new(Arc::clone(&store), config, stop));
         Self {
             service,

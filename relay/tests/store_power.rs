@@ -1,0 +1,380 @@
+//! Power cuts in the middle of everything that a spool does: what was acknowledged is there, and what was not is there whole
+//! or not at all.
+#![allow(clippy::unwrap_used)]
+
+mod stores;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+
+use stores::power::PowerDisk;
+use stores::*;
+use valise_relay::store::{Cursor, Deposit, DeviceTag, Mailbox, Reader, Spool, Store, StoreError};
+
+/// What clients know of each thing they work on: how far it was acknowledged to have come, and how far it may have come. The
+/// oracle of every test of loss.
+#[derive(Default, Clone)]
+struct Journal {
+    acked: BTreeMap<u32, u32>,
+    begun: BTreeMap<u32, u32>,
+}
+
+/// The journal that all clients write.
+#[derive(Default, Clone)]
+struct Shared(Arc<Mutex<Journal>>);
+
+impl Shared {
+    fn begin(&self, thing: u32, stage: u32) {
+        self.0.lock().unwrap().begun.insert(thing, stage);
+    }
+
+    fn end(&self, thing: u32, stage: u32) {
+        self.0.lock().unwrap().acked.insert(thing, stage);
+    }
+
+    fn now(&self) -> Journal {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// One step of a client, in the journal before and after.
+    async fn step<T>(
+        &self,
+        thing: u32,
+        stage: u32,
+        change: impl Future<Output = Result<T, StoreError>>,
+    ) -> Option<()> {
+        self.begin(thing, stage);
+        change.await.ok()?;
+        self.end(thing, stage);
+        Some(())
+    }
+}
+
+/// The stages of an envelope.
+const STORED: u32 = 1;
+/// In a return mailbox: replaced. In the inbox: removed by the first of two devices.
+const HALFWAY: u32 = 2;
+const GONE: u32 = 3;
+/// The card of the first inbox: its stage is its number.
+const CARD: u32 = 90_000;
+/// The second inbox: allowed, filled, removed, again and again.
+const SECOND: u32 = 90_001;
+/// The number of what replaces an envelope is higher by this.
+const REPLACEMENT: u32 = 500;
+
+/// Deposits into a return mailbox, replaces every fourth and removes every third.
+async fn defend(store: &Spool, journal: &Shared, client: u32, each: u32) -> Option<()> {
+    let mailbox = holder(client as u8 + 1);
+    for number in (0..each).map(|n| client * 1_000 + n) {
+        let first = deposit(mailbox, number);
+        journal.step(number, STORED, store.deposit(first)).await?;
+        let mut last = number;
+        if number % 4 == 1 {
+            last += REPLACEMENT;
+            let second = Deposit {
+                withdraw: withdraw(number),
+                ..deposit(mailbox, last)
+            };
+            journal.step(number, HALFWAY, store.deposit(second)).await?;
+        }
+        if number % 3 == 0 {
+            let mine = [digest(last)];
+            let removal = store.remove(mailbox, Reader::Holder, &mine);
+            journal.step(number, GONE, removal).await?;
+        }
+    }
+    Some(())
+}
+
+fn roster() -> [DeviceTag; 2] {
+    [device(1), device(2)]
+}
+
+/// Two devices of an inbox remove what comes in, one after the other, and publish cards.
+async fn receive(store: &Spool, journal: &Shared, each: u32) -> Option<()> {
+    let roster = roster();
+    for number in (0..each).map(|n| MAIL + n) {
+        let card = number - MAIL + 1;
+        let publish = store.put_card(address(1), vec![card as u8; 2_000]);
+        journal.step(CARD, card, publish).await?;
+        let incoming = store.deposit(deposit(inbox(1), number));
+        journal.step(number, STORED, incoming).await?;
+        for (me, stage) in [(0, HALFWAY), (1, GONE)] {
+            let reader = Reader::Device {
+                me: roster[me],
+                roster: &roster,
+            };
+            if number % 4 >= stage {
+                let mine = [digest(number)];
+                let removal = store.remove(inbox(1), reader, &mine);
+                journal.step(number, stage, removal).await?;
+            }
+        }
+    }
+    Some(())
+}
+
+/// The operator allows an inbox and removes it again, with its mail.
+async fn operate(store: &Spool, journal: &Shared, each: u32) -> Option<()> {
+    for round in 0..each {
+        let (served, number) = (address(2), OTHER + round);
+        let allow = store.allow_inbox(served);
+        journal.step(SECOND, 3 * round + 1, allow).await?;
+        let incoming = store.deposit(deposit(inbox(2), number));
+        journal.step(SECOND, 3 * round + 2, incoming).await?;
+        let removal = store.remove_inbox(served);
+        journal.step(SECOND, 3 * round + 3, removal).await?;
+    }
+    Some(())
+}
+
+/// Everybody at once, until the store closes or all is done; and a rewrap now and then.
+async fn work(store: &Arc<Spool>, journal: &Shared, each: u32) {
+    if store.allow_inbox(address(1)).await.is_err() {
+        return;
+    }
+    let mut clients = tokio::task::JoinSet::new();
+    for client in 0..CLIENTS + 3 {
+        let (store, journal) = (store.clone(), journal.clone());
+        clients.spawn(async move {
+            match client.checked_sub(CLIENTS) {
+                None => defend(&store, &journal, client, each).await,
+                Some(0) => receive(&store, &journal, each).await,
+                Some(1) => operate(&store, &journal, each / 2).await,
+                _ => {
+                    for _ in 0..each / 6 {
+                        store.rewrap().await.ok()?;
+                    }
+                    Some(())
+                }
+            }
+        });
+    }
+    clients.join_all().await;
+}
+
+/// The numbers that a reader gets; `None` where a poll meets damage, which no power cut may leave.
+async fn read(store: &Spool, mailbox: Mailbox, reader: Reader<'_>) -> Option<Vec<u32>> {
+    let (mut found, mut cursor) = (Vec::new(), Cursor(0));
+    loop {
+        match store.next(mailbox, reader, cursor, START).await {
+            Ok(Some(waiting)) => {
+                cursor = waiting.cursor;
+                found.push(number_of(&waiting.envelope));
+            }
+            Ok(None) => break,
+            Err(StoreError::Damaged) => return None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    let once: BTreeSet<u32> = found.iter().copied().collect();
+    assert_eq!(once.len(), found.len(), "an envelope came twice");
+    Some(found)
+}
+
+/// At which stages each thing may be, by what can be read.
+async fn stages(store: &Spool, things: &Journal) -> Option<BTreeMap<u32, Vec<u32>>> {
+    let mut found: BTreeMap<u32, Vec<u32>> =
+        things.begun.keys().map(|n| (*n, vec![0, GONE])).collect();
+    for client in 0..CLIENTS {
+        for number in read(store, holder(client as u8 + 1), Reader::Holder).await? {
+            let first = number % 1_000 < REPLACEMENT;
+            let thing = if first { number } else { number - REPLACEMENT };
+            let stage = if first { STORED } else { HALFWAY };
+            let before = found.insert(thing, vec![stage]);
+            assert_ne!(before, Some(vec![STORED]), "both are there");
+        }
+    }
+    let roster = roster();
+    let [first, second] = roster.map(|me| Reader::Device {
+        me,
+        roster: &roster,
+    });
+    let first = read(store, inbox(1), first).await?;
+    for number in read(store, inbox(1), second).await? {
+        let stage = if first.contains(&number) {
+            STORED
+        } else {
+            HALFWAY
+        };
+        found.insert(number, vec![stage]);
+    }
+    if things.begun.contains_key(&CARD) {
+        let card = store.card(address(1)).await.ok()?;
+        found.insert(CARD, vec![card.map_or(0, |card| card[0].into())]);
+    }
+    let served = store.inboxes().await.ok()?;
+    let served = served.iter().any(|(found, _)| *found == address(2));
+    let rounds = 0..=things.begun.get(&SECOND).map_or(0, |stage| stage / 3);
+    let second = match (served, &read(store, inbox(2), Reader::Holder).await?[..]) {
+        (false, []) => rounds.map(|round| 3 * round).collect(),
+        (true, []) => rounds.map(|round| 3 * round + 1).collect(),
+        (true, [number]) => vec![3 * (number - OTHER) + 2],
+        (served, mail) => panic!("served: {served}, {mail:?}"),
+    };
+    found.insert(SECOND, second);
+    Some(found)
+}
+
+/// Opens what a power cut left; how many things are behind what was acknowledged before it, or ahead of what was begun.
+async fn lost(dir: &Path, before: &Journal, after: &Journal) -> usize {
+    let Ok(store) = Spool::open(config(dir)) else {
+        eprintln!("it does not open");
+        return before.acked.len();
+    };
+    let found = stages(&store, after).await;
+    store.close().await.unwrap();
+    let Some(found) = found else {
+        eprintln!("a record is damaged");
+        return before.acked.len().max(1);
+    };
+    let stage = |journal: &BTreeMap<u32, u32>, thing| journal.get(thing).copied().unwrap_or(0);
+    let begun = found
+        .iter()
+        .filter(|(thing, _)| after.begun.contains_key(*thing));
+    let wrong = begun.filter(|(thing, stages)| {
+        let possible = stage(&before.acked, thing)..=stage(&after.begun, thing);
+        let right = stages.iter().any(|stage| possible.contains(stage));
+        if !right {
+            eprintln!("{thing} is at {stages:?}, and may be at {possible:?}");
+        }
+        !right
+    });
+    wrong.count()
+}
+
+/// Cuts the power again and again while clients work; `lie` takes the sync out. Returns how much is wrong afterwards.
+async fn cut_while_working(lie: bool) -> usize {
+    let dir = tempfile::tempdir().unwrap();
+    let live = dir.path().join("live");
+    let disk = PowerDisk::new();
+    let store = Arc::new(Spool::open_on(Box::new(disk.clone()), config(&live)).unwrap());
+    if lie {
+        disk.lie();
+    }
+    let journal = Shared::default();
+    let working = tokio::spawn({
+        let (store, journal) = (store.clone(), journal.clone());
+        async move { work(&store, &journal, if long() { 150 } else { 14 }).await }
+    });
+    let every = if long() { 1 } else { 3 };
+    // All cuts are taken while the clients work, and looked at afterwards: looking takes longer than the work.
+    let (mut cuts, mut seen, mut random) = (Vec::new(), 0, 1_u64);
+    while !working.is_finished() {
+        if disk.syncs() < seen + every {
+            tokio::task::yield_now().await;
+            continue;
+        }
+        seen = disk.syncs();
+        let before = journal.now();
+        let into = dir.path().join(format!("cut-{}", cuts.len()));
+        let held_back = cuts.len() % 3 == 0;
+        disk.cut(&live, &into, || {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            !held_back && random >> 63 == 0
+        });
+        let after = journal.now();
+        cuts.push((into, before, after));
+    }
+    working.await.unwrap();
+    assert!(
+        cuts.len() > 8,
+        "too few cuts to mean anything: {}",
+        cuts.len()
+    );
+    let mut losses = 0;
+    for (into, before, after) in cuts {
+        losses += lost(&into, &before, &after).await;
+        fs::remove_dir_all(into).unwrap();
+    }
+    losses
+}
+
+#[test]
+fn a_power_cut_loses_nothing_that_was_acknowledged() {
+    assert_eq!(runtime().block_on(cut_while_working(false)), 0);
+}
+
+#[test]
+fn without_the_sync_the_same_power_cuts_lose() {
+    assert!(runtime().block_on(cut_while_working(true)) > 0);
+}
+
+/// What the killed process does: deposits until it is killed, and says of each that it was acknowledged.
+#[test]
+#[ignore = "run by the test below"]
+fn deposits_until_it_is_killed() {
+    let Some(dir) = std::env::var_os(VICTIM) else {
+        return;
+    };
+    let store = Arc::new(Spool::open(config(Path::new(&dir))).unwrap());
+    runtime().block_on(async {
+        let mut clients = tokio::task::JoinSet::new();
+        for client in 0..8u32 {
+            let store = store.clone();
+            clients.spawn(async move {
+                for number in (0..).map(|n| client * 1_000 + n) {
+                    store
+                        .deposit(deposit(holder(client as u8 + 1), number))
+                        .await
+                        .unwrap();
+                    println!("acknowledged {number}");
+                }
+            });
+        }
+        clients.join_all().await;
+    });
+}
+
+#[test]
+fn a_killed_process_has_kept_all_that_it_acknowledged() {
+    for round in 0..if long() { 40 } else { 3 } {
+        let dir = tempfile::tempdir().unwrap();
+        let mut victim = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "deposits_until_it_is_killed",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env(VICTIM, dir.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(victim.stdout.take().unwrap()).lines();
+        let journal = Shared::default();
+        let note = |line: String| {
+            let number = line
+                .split_once("acknowledged ")
+                .map(|(_, number)| number.parse::<u32>());
+            if let Some(Ok(number)) = number {
+                journal.begin(number, STORED);
+                journal.end(number, STORED);
+            }
+            journal.now().acked.len()
+        };
+        while note(lines.next().unwrap().unwrap()) < 20 + 9 * round {}
+        victim.kill().unwrap();
+        victim.wait().unwrap();
+        lines.map_while(Result::ok).for_each(|line| {
+            note(line);
+        });
+        let journal = journal.now();
+        let lost = runtime().block_on(lost(dir.path(), &journal, &journal));
+        assert_eq!(lost, 0);
+    }
+}
+
+/// Defenders, each with a return mailbox.
+const CLIENTS: u32 = 8;
+/// The first number of the mail to the first inbox, and to the second.
+const MAIL: u32 = 20_000;
+const OTHER: u32 = 30_000;
+/// Names the directory of the process that is to be killed.
+const VICTIM: &str = "VALISE_TEST_VICTIM";
