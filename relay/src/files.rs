@@ -15,9 +15,9 @@ use zeroize::Zeroizing;
 pub fn write_private(path: &Path, content: &[u8]) -> io::Result<()> {
     let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let temporary = path.with_extension("new");
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => (),
+    if let Some(left) = open_if_there(&temporary)? {
+        overwrite(&left)?;
+        fs::remove_file(&temporary)?;
     }
     let mut file = OpenOptions::new()
         .write(true)
@@ -42,13 +42,16 @@ pub fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Renames a file durably within its directory.
+/// Puts a file in the place of another of its directory, durably, and then overwrites the one that was there. A crash between
+/// the two leaves the old bytes on the disk, under no name.
 ///
 /// # Errors
-/// Whatever the file system says.
-pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+/// Whatever the file system says; where the old file cannot be opened nothing was changed.
+pub fn replace(from: &Path, to: &Path) -> io::Result<()> {
+    let before = open_if_there(to)?;
     fs::rename(from, to)?;
-    sync_directory(to.parent().ok_or(io::ErrorKind::InvalidInput)?)
+    sync_directory(to.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
+    before.map_or(Ok(()), |before| overwrite(&before))
 }
 
 /// Reads a file that nobody but its owner may read.
@@ -84,6 +87,20 @@ pub fn create_private_directory(path: &Path) -> io::Result<()> {
         .create(path)
 }
 
+fn open_if_there(path: &Path) -> io::Result<Option<File>> {
+    match OpenOptions::new().write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+/// For what that is worth on flash.
+fn overwrite(mut file: &File) -> io::Result<()> {
+    let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+    file.write_all(&vec![0; length])?;
+    file.sync_all()
+}
+
 fn sync_directory(directory: &Path) -> io::Result<()> {
     let directory = if directory.as_os_str().is_empty() {
         Path::new(".")
@@ -109,6 +126,19 @@ mod tests {
             0o600
         );
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_is_replaced_is_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let [from, to, old] = ["next", "current", "old"].map(|name| dir.path().join(name));
+        write_private(&from, b"new").unwrap();
+        write_private(&to, b"old").unwrap();
+        fs::hard_link(&to, &old).unwrap();
+        replace(&from, &to).unwrap();
+        assert_eq!(fs::read(&old).unwrap(), [0; 3]);
+        assert_eq!(fs::read(&to).unwrap(), b"new");
+        assert!(!from.exists());
     }
 
     #[test]

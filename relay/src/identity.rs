@@ -164,10 +164,14 @@ impl Identity {
     pub fn switch(&self, now: Timestamp) -> Result<(), IdentityError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let next = state.next.take().ok_or(IdentityError::NoNext)?;
-        if let Err(error) = files::rename(&self.directory.join(NEXT), &self.directory.join(CURRENT))
-        {
-            state.next = Some(next);
-            return Err(IdentityError::File(NEXT, error));
+        let (from, to) = (self.directory.join(NEXT), self.directory.join(CURRENT));
+        if let Err(error) = files::replace(&from, &to) {
+            // The switch may have happened before it failed: what the file says counts.
+            if from.exists() {
+                state.next = Some(next);
+                return Err(IdentityError::File(NEXT, error));
+            }
+            tracing::warn!(%error, "the keys before could not be overwritten");
         }
         state.current = next;
         self.announce(&mut state, now)
@@ -301,7 +305,11 @@ mod tests {
         assert_eq!(publics(&open(&dir)), both);
         let again = identity.announce_next(&mut UnwrapErr(SysRng), NOW);
         assert!(matches!(again, Err(IdentityError::NextExists)));
+        let old = dir.path().join("old");
+        std::fs::hard_link(dir.path().join(CURRENT), &old).unwrap();
         identity.switch(NOW).unwrap();
+        let old = std::fs::read(old).unwrap();
+        assert!(old.iter().all(|byte| *byte == 0), "it was not overwritten");
         assert_eq!(publics(&identity), both[1..]);
         assert_eq!(publics(&open(&dir)), both[1..]);
         assert!(matches!(identity.switch(NOW), Err(IdentityError::NoNext)));

@@ -75,6 +75,46 @@ fn a_crash_at_any_step_of_a_compaction_loses_and_doubles_nothing() {
 }
 
 #[test]
+fn a_crash_at_any_step_of_a_rewrap_leaves_the_old_key_in_no_file_after_the_next() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        for step in 1.. {
+            let (live, cut) = (dir.path().join("live"), dir.path().join("cut"));
+            let held = dir.path().join("held");
+            for path in [&live, &cut, &held] {
+                let _ = fs::remove_dir_all(path);
+            }
+            let disk = PowerDisk::new();
+            let store = Spool::open_on(Box::new(disk.clone()), config(&live)).unwrap();
+            store.deposit(deposit(holder(1), 1)).await.unwrap();
+            // Behind magic, version, length, id, generation, slots and blinding key.
+            let old = fs::read(live.join("keys")).unwrap()[76..108].to_vec();
+            disk.fail_from(disk.syncs() + step);
+            let done = store.rewrap().await.is_ok();
+            disk.cut(&live, &cut, || step % 2 == 0);
+            // What is unlinked later can still be looked at here.
+            fs::create_dir(&held).unwrap();
+            for file in files(&cut, "") {
+                fs::hard_link(&file, held.join(file.file_name().unwrap())).unwrap();
+            }
+            let again = Spool::open(config(&cut)).unwrap();
+            again.rewrap().await.unwrap();
+            assert_eq!(waiting(&again, holder(1), Reader::Holder).await, [1]);
+            again.close().await.unwrap();
+            for file in [files(&cut, ""), files(&held, "")].concat() {
+                let bytes = fs::read(&file).unwrap_or_default();
+                let found = bytes.windows(32).any(|window| window == old);
+                assert!(!found, "step {step}: {}", file.display());
+            }
+            if done {
+                assert!(step > 7, "a rewrap takes more syncs than {step}");
+                break;
+            }
+        }
+    });
+}
+
+#[test]
 fn what_is_left_of_sparse_segments_moves_together() {
     runtime().block_on(async {
         let dir = tempfile::tempdir().unwrap();

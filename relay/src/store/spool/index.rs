@@ -39,6 +39,8 @@ pub(super) struct Index {
 #[derive(Default)]
 struct Known {
     tallies: HashMap<Name, Tally>,
+    /// How many of the tallies are of empty mailboxes.
+    empty: usize,
     withdraws: HashMap<Name, u64>,
     digests: HashMap<Name, u64>,
 }
@@ -174,9 +176,15 @@ impl Index {
         let mut known = self.known();
         known.digests.insert(names.digest, cursor);
         known.withdraws.insert(names.withdraw, cursor);
-        let tally = known.tallies.entry(names.mailbox).or_default();
-        tally.held += 1;
-        tally.last = tally.last.max(cursor);
+        let was = known.tallies.get(&names.mailbox).copied();
+        let was_empty = was.is_some_and(|tally| tally.held == 0);
+        known.empty = known.empty.saturating_sub(was_empty.into());
+        let was = was.unwrap_or_default();
+        let tally = Tally {
+            held: was.held + 1,
+            last: was.last.max(cursor),
+        };
+        known.tallies.insert(names.mailbox, tally);
         Ok(())
     }
 
@@ -214,9 +222,11 @@ impl Index {
         if known.withdraws.get(&entry.withdraw) == Some(&cursor) {
             known.withdraws.remove(&entry.withdraw);
         }
-        if let Some(tally) = known.tallies.get_mut(&mailbox) {
+        let emptied = known.tallies.get_mut(&mailbox).is_some_and(|tally| {
             tally.held = tally.held.saturating_sub(1);
-        }
+            tally.held == 0
+        });
+        known.empty += usize::from(emptied);
         drop(known);
         Ok(Some(entry))
     }
@@ -242,9 +252,17 @@ impl Index {
         self.tree.iter().filter_map(decode_item)
     }
 
+    /// How many empty mailboxes are remembered.
+    pub fn empty(&self) -> usize {
+        self.known().empty
+    }
+
     /// Forgets where empty mailboxes stood. Right only after cursors have entered a new epoch.
     pub fn forget_empty(&self) {
-        self.known().tallies.retain(|_, tally| tally.held > 0);
+        let mut known = self.known();
+        known.tallies.retain(|_, tally| tally.held > 0);
+        known.tallies.shrink_to_fit();
+        known.empty = 0;
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -334,3 +352,47 @@ fn entry_key(mailbox: Name, cursor: u64) -> [u8; 24] {
 }
 
 const CACHE: u64 = 64 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::super::system_rng;
+    use super::*;
+
+    fn envelope(mailbox: u8, cursor: u64) -> Envelope {
+        Envelope {
+            kind: MailKind::Return,
+            mailbox: [mailbox; 16],
+            withdraw: [cursor as u8; 16],
+            digest: [cursor as u8; 16],
+            cursor,
+            day: 1,
+            devices: Devices::default(),
+        }
+    }
+
+    #[test]
+    fn mailboxes_count_as_empty_from_their_last_removal_to_their_next_deposit() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = Index::create(&dir.path().join("index"), &mut system_rng()).unwrap();
+        let insert = |mailbox, cursor| {
+            let envelope = envelope(mailbox, cursor);
+            let names = index.names(&envelope.mailbox, &envelope.withdraw, &envelope.digest);
+            index.insert(&names, &envelope, Place::new(1, 1)).unwrap();
+            names.mailbox
+        };
+        let (first, second) = (insert(1, 7), insert(2, 8));
+        insert(1, 9);
+        for (mailbox, cursor, empty) in
+            [(first, 7, 0), (first, 7, 0), (first, 9, 1), (second, 8, 2)]
+        {
+            index.remove(mailbox, cursor).unwrap();
+            assert_eq!(index.empty(), empty);
+        }
+        insert(1, 10);
+        assert_eq!(index.empty(), 1);
+        index.forget_empty();
+        assert_eq!(index.empty(), 0);
+        assert_eq!(index.tally(second), Tally::default());
+        assert_eq!(index.tally(first), Tally { held: 1, last: 10 });
+    }
+}

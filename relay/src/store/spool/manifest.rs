@@ -25,5 +25,6 @@ pub(super) fn load(disk: &dyn Disk, dir: &Path) -> Option<(Vec<u32>, bool)> {
     Some((list, !twin.damaged && rest.is_empty()))
 }
 
-const NAME: &str = "manifest";
+/// The name of the file.
+pub(super) const NAME: &str = "manifest";
 const MAGIC: Magic = *b"valiseM1";

@@ -78,6 +78,9 @@ pub struct SpoolConfig {
     /// Bytes set aside, and given up when the disk is full, so that the store still opens and its index can grow. Fewer than
     /// `min_free_bytes`, or deposits would take them.
     pub ballast_bytes: u64,
+    /// Mailboxes that were emptied and whose last cursor is remembered, 60 bytes for each. When there are more all of them are
+    /// forgotten, and cursors go on from higher up.
+    pub empty_mailboxes: usize,
     /// Opens a store that is older than its witness remembers, or another one than it knows.
     pub accept_rollback: bool,
 }
@@ -93,6 +96,7 @@ impl SpoolConfig {
             slots: 1_024,
             min_free_bytes: 256 << 20,
             ballast_bytes: 64 << 20,
+            empty_mailboxes: 65_536,
             accept_rollback: false,
         }
     }

@@ -1,6 +1,6 @@
 //! Opening a store: the lock, the keys, the witness, the segments, and then the index.
 
-use std::fs::{self, DirBuilder};
+use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -30,7 +30,9 @@ pub(super) fn open(
     if damaged {
         shared.counts.damaged();
     }
+    // This overwrites what a crash left of the files before, keys that were replaced among it.
     shared.save_keys()?;
+    twin::clean(&*shared.disk, &path_of(&shared.config.dir, manifest::NAME))?;
     open_segments(&shared, &ours)?;
     let active = Rebuild::new(&shared).run()?;
     shared.save_manifest()?;
@@ -118,13 +120,6 @@ fn open_segments(shared: &Shared, numbers: &[u32]) -> Result<(), OpenError> {
 pub(super) fn discard(shared: &Shared, segment: &Segment) -> std::io::Result<()> {
     segment.delete()?;
     shared.disk.sync_dir(&shared.config.dir)
-}
-
-/// Removes what a rename did not complete.
-pub(super) fn remove_unfinished(dir: &Path) {
-    for name in ["keys.new", "manifest.new"] {
-        let _ = fs::remove_file(path_of(dir, name));
-    }
 }
 
 /// The most slots of a segment: its head is then 16 MiB.

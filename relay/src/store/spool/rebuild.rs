@@ -38,7 +38,6 @@ impl<'a> Rebuild<'a> {
 
     /// Fills index, counts and served inboxes; completes removals that a crash interrupted. Returns where to go on writing.
     pub fn run(mut self) -> io::Result<Option<Active>> {
-        super::open::remove_unfinished(&self.shared.config.dir);
         let segments: Vec<_> = self.shared.segments().values().cloned().collect();
         let mut end = 0;
         for (at, segment) in segments.iter().enumerate() {

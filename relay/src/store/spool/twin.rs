@@ -13,8 +13,9 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use valise_protocol::hash::sha256;
 use zeroize::Zeroizing;
 
@@ -51,28 +52,30 @@ pub(super) enum TwinError {
 pub(super) fn write(disk: &dyn Disk, path: &Path, magic: Magic, payload: &[u8]) -> io::Result<()> {
     let bytes = encode(magic, payload);
     match replace(disk, path, &bytes) {
-        Err(error) if is_full(&error) => overwrite(disk, path, &bytes).map_err(|_| error),
+        Err(error) if is_full(&error) => update(disk, path, &bytes).map_err(|_| error),
         replaced => replaced,
     }
 }
 
+/// The two files change their names, so that the one before can still be found by its temporary name, and be overwritten,
+/// after a crash in between.
 fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let temporary = path.with_extension("new");
+    let temporary = temporary(path);
+    // Before anything is changed: without a descriptor for it the old file could not be overwritten.
+    let before = open_if_there(path)?;
+    shred(disk, &temporary)?;
     let made = make(disk, &temporary, bytes);
     if made.is_err() {
         // The little that it took is needed now. What is left of it the next write replaces.
-        let _ = fs::remove_file(&temporary);
+        let _ = shred(disk, &temporary);
     }
     made?;
-    let before = OpenOptions::new().write(true).open(path).ok();
-    fs::rename(&temporary, path)?;
+    exchange(&temporary, path)?;
     disk.sync_dir(parent(path))?;
-    if let Some(mut file) = before {
-        let length = file.metadata()?.len();
-        file.write_all(&vec![0; length as usize])?;
-        disk.sync(&file)?;
+    if let Some(before) = before {
+        overwrite(disk, &before)?;
     }
-    Ok(())
+    remove_if_there(&temporary)
 }
 
 fn make(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -82,7 +85,7 @@ fn make(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// At every moment one copy at least is whole, as it was or as it will be.
-fn overwrite(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+fn update(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let file = OpenOptions::new().write(true).open(path)?;
     if file.metadata()?.len() != bytes.len() as u64 {
         return Err(io::ErrorKind::StorageFull.into());
@@ -93,6 +96,11 @@ fn overwrite(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
         disk.sync(&file)?;
     }
     Ok(())
+}
+
+/// Overwrites and removes what a crash left of [`write`].
+pub(super) fn clean(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    shred(disk, &temporary(path))
 }
 
 /// Reads a payload.
@@ -123,6 +131,43 @@ fn read_blocks(disk: &dyn Disk, path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
         readable(disk.read(&file, block, number * BLOCK as u64))?;
     }
     Ok(bytes)
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    path.with_extension("new")
+}
+
+/// Gives a file the name of another, and that one its own where there is one and the file system can.
+fn exchange(from: &Path, to: &Path) -> io::Result<()> {
+    let exchanged = renameat_with(CWD, from, CWD, to, RenameFlags::EXCHANGE);
+    exchanged.or_else(|_| fs::rename(from, to))
+}
+
+fn shred(disk: &dyn Disk, path: &Path) -> io::Result<()> {
+    if let Some(file) = open_if_there(path)? {
+        overwrite(disk, &file)?;
+    }
+    remove_if_there(path)
+}
+
+fn overwrite(disk: &dyn Disk, mut file: &File) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    file.write_all(&vec![0; length as usize])?;
+    disk.sync(file)
+}
+
+fn open_if_there(path: &Path) -> io::Result<Option<File>> {
+    match OpenOptions::new().write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 /// The directory of a file.
@@ -185,6 +230,35 @@ mod tests {
             assert!(twin.damaged, "{at}");
             assert_eq!(*twin.payload, b"payload");
         }
+    }
+
+    #[test]
+    fn what_was_there_before_is_overwritten_and_so_is_what_a_crash_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("twin");
+        write(&SystemDisk, &path, *b"testtest", b"payload").unwrap();
+        let (before, left) = (dir.path().join("before"), dir.path().join("left"));
+        fs::hard_link(&path, &before).unwrap();
+        fs::write(path.with_extension("new"), b"half a payload").unwrap();
+        fs::hard_link(path.with_extension("new"), &left).unwrap();
+        write(&SystemDisk, &path, *b"testtest", b"another").unwrap();
+        for old in [&before, &left] {
+            assert!(fs::read(old).unwrap().iter().all(|byte| *byte == 0));
+            fs::remove_file(old).unwrap();
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        let twin = read(&SystemDisk, &path, *b"testtest").unwrap();
+        assert_eq!(*twin.payload, b"another");
+    }
+
+    #[test]
+    fn nothing_is_written_where_the_file_before_cannot_be_opened_to_be_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("twin");
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        assert!(write(&SystemDisk, &path, *b"testtest", b"payload").is_err());
+        assert!(path.is_symlink());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -253,7 +253,23 @@ impl Writer {
         for (gone, reply) in answers {
             let _ = reply.send(Ok(gone));
         }
-        Ok(())
+        self.forget_empty()
+    }
+
+    /// Forgets where empty mailboxes stood, when there are too many to be remembered.
+    fn forget_empty(&mut self) -> io::Result<()> {
+        if self.shared.index.empty() <= self.shared.config.empty_mailboxes {
+            return Ok(());
+        }
+        match self.shared.save_keys() {
+            Ok(()) => {
+                self.epoch = self.shared.keys().generation << 32;
+                self.shared.index.forget_empty();
+                Ok(())
+            }
+            // They are remembered until there is room.
+            Err(error) => disk::pass_if_full(error),
+        }
     }
 
     fn allow(&mut self, address: Address) -> io::Result<Result<(), StoreError>> {
