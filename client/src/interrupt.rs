@@ -32,11 +32,13 @@ struct Work {
 static WORK: Mutex<Option<Work>> = Mutex::new(None);
 /// Whether there is a thread that waits for signals.
 static LISTENING: OnceLock<()> = OnceLock::new();
+/// What the terminal must be shown before the program ends.
+static LAST_WORDS: Mutex<&str> = Mutex::new("");
 
 /// Does work on the network to its end; `None` when SIGINT or SIGTERM came before. The work was then dropped at one of its waits, and
 /// its connections are closed. Not to be nested.
 pub async fn until_told<T>(work: impl Future<Output = T>) -> Option<T> {
-    LISTENING.get_or_init(start_listening);
+    listen();
     let (tell, told) = oneshot::channel();
     let (hears, heard) = mpsc::channel();
     put(Some(Work { tell, heard }));
@@ -57,6 +59,16 @@ pub async fn until_told<T>(work: impl Future<Output = T>) -> Option<T> {
     outcome
 }
 
+/// From now on a signal that finds no work ends the program with the terminal as it is now.
+pub fn listen() {
+    LISTENING.get_or_init(start_listening);
+}
+
+/// What the terminal must be shown if a signal ends the program now, such as the way back from a page.
+pub fn show_before_the_end(sequence: &'static str) {
+    *LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner) = sequence;
+}
+
 fn put(work: Option<Work>) -> Option<Work> {
     std::mem::replace(
         &mut WORK.lock().unwrap_or_else(PoisonError::into_inner),
@@ -68,13 +80,13 @@ fn put(work: Option<Work>) -> Option<Work> {
 fn start_listening() {
     let (ready, listening) = mpsc::channel();
     let listener = std::thread::Builder::new().name("signals".into());
-    if listener.spawn(move || listen(&ready)).is_ok() {
+    if listener.spawn(move || wait_for_signals(&ready)).is_ok() {
         // Also when it could not begin: then it has ended.
         let _ = listening.recv();
     }
 }
 
-fn listen(ready: &mpsc::Sender<()>) {
+fn wait_for_signals(ready: &mpsc::Sender<()>) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let Ok(runtime) = runtime.enable_io().build() else {
         return;
@@ -114,6 +126,10 @@ fn end(before: Option<&(File, Termios)>) -> ! {
     if let Some((terminal, modes)) = before {
         // Nothing can be done for a terminal that refuses.
         let _ = tcsetattr(terminal, OptionalActions::Flush, modes);
+    }
+    let last_words = *LAST_WORDS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Ok(mut terminal) = Terminal::open() {
+        let _ = terminal.put(last_words);
     }
     leave_line();
     ui::error(&interrupted().hint("give the same command again: what was done is not done twice"));

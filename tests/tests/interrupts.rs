@@ -183,6 +183,35 @@ async fn a_check_interrupted_says_that_nothing_was_deleted() {
 }
 
 #[test]
+fn an_answer_interrupted_while_it_waits_is_sent_once_by_the_next_pull() {
+    let stage = stage();
+    let relay = stage.init_relay();
+    let _relay = stage.serve();
+    let contact = stage.init_mechanism("officer", &relay);
+    let sent = stage.send(&contact, "Four men took her.").succeeded();
+    let officer = || stage.officer("officer");
+    officer().args(["inbox", "pull"]).run().succeeded();
+    let list = officer().args(["inbox", "list"]).run().succeeded().stdout;
+    let id = list.split_whitespace().next().unwrap();
+    stage.write("reply.txt", "We will look into it.");
+    let reply = ["inbox", "reply", id, "reply.txt", "--delay", "1000000000"];
+    let mut dialogue = Dialogue::start(&stage, officer().args(reply));
+    dialogue.see("before the next envelope leaves");
+    dialogue.interrupt();
+    dialogue.see("valise: error: interrupted");
+    dialogue.see("do not write it again");
+    assert_eq!(dialogue.end().0, 1);
+
+    for _ in 0..2 {
+        let pull = officer().args(["inbox", "pull", "--delay", "0"]);
+        pull.run().succeeded();
+    }
+    let checked = stage.check(&contact, &sent.received.unwrap()).succeeded();
+    let answers = checked.stdout.matches("We will look into it.").count();
+    assert_eq!(answers, 1, "{}", checked.stdout);
+}
+
+#[test]
 fn an_interrupt_at_a_question_ends_the_program_at_once_with_the_terminal_as_it_was() {
     let stage = stage();
     let relay = stage.init_relay();

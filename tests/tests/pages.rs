@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use std::net::UdpSocket;
 use std::path::Path;
 
+use rustix::process::{Pid, Signal, kill_process};
 use valise_protocol::id::{Address, RelayId};
 use valise_protocol::phrase::ReturnPhrase;
 use valise_tests::program::Invocation;
@@ -176,6 +177,27 @@ fn ctrl_c_and_ctrl_d_leave_no_page_behind_and_send_nothing() {
         assert_none_stays(&seen, &["abandon", "ability"], "");
         assert!(nothing_travelled(&socket));
     }
+}
+
+#[test]
+fn a_signal_that_ends_the_program_leaves_no_page_behind() {
+    let stage = stage();
+    let (socket, contact) = contact_of_nobody();
+    let mut dialogue = start(&stage, check(&stage, &contact));
+    dialogue.see("1. ");
+    dialogue.type_in(&phrase().join(" "));
+    dialogue.see(phrase()[11]);
+    let pid = i32::try_from(dialogue.pid()).ok().and_then(Pid::from_raw);
+    kill_process(pid.unwrap(), Signal::TERM).unwrap();
+    dialogue.see(LEFT);
+    let (status, seen) = dialogue.end();
+    assert_eq!(status, 1);
+    assert!(
+        staying(&seen).contains("valise: error: interrupted"),
+        "{seen:?}"
+    );
+    assert_none_stays(&seen, &phrase(), "");
+    assert!(nothing_travelled(&socket));
 }
 
 #[test]

@@ -21,9 +21,12 @@ pub fn now() -> Timestamp {
 /// # Errors
 /// A failure when the system gives no event queue, or that of the work.
 pub fn block_on<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(|error| Failure::new(format!("the system is out of resources: {error}")))?
-        .block_on(work)
+        .map_err(|error| Failure::new(format!("the system is out of resources: {error}")))?;
+    let outcome = runtime.block_on(work);
+    // The system may still be looking for a host's address: an interrupted program does not wait for that.
+    runtime.shutdown_background();
+    outcome
 }

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::escape;
 use crate::failure::{Failure, Outcome};
+use crate::interrupt;
 use crate::ui::{Terminal, ended, gone, wrap};
 
 use self::typed::{Change, Key, Typed};
@@ -23,8 +24,8 @@ pub use self::typed::Words;
 const ENTER: &str = "\u{1b}[?1049h";
 /// Goes home and wipes the screen.
 const WIPE: &str = "\u{1b}[H\u{1b}[2J";
-/// Goes back to the screen before.
-const LEAVE: &str = "\u{1b}[?1049l";
+/// Wipes the screen, and goes back to the one before.
+const LEAVE: &str = "\u{1b}[H\u{1b}[2J\u{1b}[?1049l";
 /// Takes the last character off the screen.
 const TAKE_BACK: &str = "\u{8} \u{8}";
 
@@ -45,8 +46,10 @@ impl<'t> Page<'t> {
     /// A failure when the terminal is gone.
     pub fn open(terminal: &'t mut Terminal) -> Outcome<Self> {
         let fleeting = std::env::var("TERM").is_ok_and(|term| !term.is_empty() && term != "dumb");
+        interrupt::listen();
         let keys = Keys::unbuffered(terminal.screen()).ok_or_else(gone)?;
         if fleeting {
+            interrupt::show_before_the_end(LEAVE);
             terminal.put(ENTER)?;
         }
         Ok(Self {
@@ -211,7 +214,8 @@ impl Drop for Page<'_> {
     fn drop(&mut self) {
         // Nothing can be done for a terminal that is gone.
         if self.fleeting {
-            let _ = self.terminal.put(&format!("{WIPE}{LEAVE}"));
+            let _ = self.terminal.put(LEAVE);
+            interrupt::show_before_the_end("");
         }
     }
 }
