@@ -65,8 +65,8 @@ fn replace(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let before = open_if_there(path)?;
     shred(disk, &temporary)?;
     let made = make(disk, &temporary, bytes);
-    if made.is_err() {
-        // The little that it took is needed now. What is left of it the next write replaces.
+    if made.as_ref().is_err_and(is_full) {
+        // The little that it took is needed now. After a failed sync nothing is synced again: the next start cleans up.
         let _ = shred(disk, &temporary);
     }
     made?;
