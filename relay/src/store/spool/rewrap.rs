@@ -60,9 +60,6 @@ impl Writer {
             self.shared.keys_mut().abandon_rewrap();
             return pass_if_full(error).map(|()| refuse(replies));
         }
-        // The new generation is a new epoch: mailboxes that are empty need not be remembered any longer.
-        self.epoch = self.shared.keys().generation << 32;
-        self.shared.index.forget_empty();
         self.rewrap = Some(Rewrap::of_all(&self.shared, replies));
         Ok(())
     }
