@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::disk::pass_if_full;
+use super::disk::{pass_if_full, readable};
 use super::record::Record;
 use super::segment::{Place, Segment};
 use super::shared::Shared;
@@ -111,7 +111,10 @@ fn refuse(replies: Vec<Reply<()>>) {
 
 fn rewrap_segment(shared: &Shared, segment: &Segment) -> io::Result<()> {
     let disk = &*shared.disk;
-    let handle = segment.open()?;
+    let Some(handle) = readable(segment.open())? else {
+        shared.segment_damaged(segment);
+        return Ok(());
+    };
     let mut slots = handle.read_head(disk)?;
     let mut rng = super::system_rng();
     let keys = shared.keys();
