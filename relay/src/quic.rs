@@ -181,6 +181,26 @@ mod tests {
         assert!(Arc::new(congestion).build(Instant::now(), 1200).window() <= 48 * 1024);
     }
 
+    /// A certificate is asked for only when somebody connects.
+    #[derive(Debug)]
+    struct Nobody;
+
+    impl ResolvesServerCert for Nobody {
+        fn resolve(
+            &self,
+            _: rustls::server::ClientHello<'_>,
+        ) -> Option<Arc<rustls::sign::CertifiedKey>> {
+            None
+        }
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_session_and_no_early_data_is_taken() {
+        let tls = tls(Arc::new(Nobody)).unwrap();
+        assert_eq!((tls.send_tls13_tickets, tls.max_early_data_size), (0, 0));
+        assert!(!tls.session_storage.can_cache() && !tls.ticketer.enabled());
+    }
+
     #[test]
     fn packets_keep_one_size_and_the_spin_bit_stays_still() {
         let text = format!("{:?}", transport(&Config::default()).unwrap());
