@@ -47,9 +47,7 @@ impl Desk {
             let prekey = OwnPrekey::generate(1, began, &mut rng());
             state.prekeys.push(prekey);
         }
-        let connection = Connection::dial(relay, began)
-            .await
-            .expect("it is reached");
+        let connection = Connection::dial(relay, began).await.expect("it is reached");
         let descriptor = connection.signed_descriptor().to_vec();
         connection.close().await;
         let devices: Vec<Device> = states.iter().map(|s| s.device.keys().public()).collect();

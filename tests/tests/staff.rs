@@ -34,7 +34,10 @@ async fn a_relay_that_stores_and_refuses_does_not_keep_old_prekeys_alive() {
     let desk = Desk::new(1, &liar.contact(), START).await;
     assert!(!desk.exchange(0, START).await, "it refused");
     desk.exchange(0, START.plus(1)).await;
-    assert!(desk.state(0).prekeys[0].published, "it hands the prekey out");
+    assert!(
+        desk.state(0).prekeys[0].published,
+        "it hands the prekey out"
+    );
     for day in [7, 8, 14, 15, 21, 22] {
         desk.exchange(0, START.plus(day * DAY)).await;
     }

@@ -4,7 +4,7 @@ use valise_protocol::descriptor::{Descriptor, DescriptorFields};
 use valise_protocol::envelope::{open, seal};
 use valise_protocol::id::{Address, MailboxId, RelayId};
 use valise_protocol::key::{DhPublic, DhSecret, SigningKey};
-use valise_protocol::limits::{ENVELOPE, ROSTER_LIFE};
+use valise_protocol::limits::{DAY, ENVELOPE, ROSTER_LIFE};
 use valise_protocol::message::{
     Answer, Attribution, ConsentBasis, Content, Copied, Handling, Message, ReplyKeys, Submission,
     SubmissionId, Timing,
@@ -137,6 +137,11 @@ impl Scene {
     }
 }
 
+/// For answers to which no risk belongs.
+fn nobody_asks(risk: &str) -> Outcome<bool> {
+    panic!("{risk}")
+}
+
 fn handling() -> Handling {
     Handling {
         name_to_government: Answer::Yes,
@@ -237,14 +242,8 @@ fn what_was_deleted_does_not_come_back_and_its_files_are_gone() {
     scene.take(&scene.send, &submission);
     let state = scene.vault.state().unwrap();
     let threads = Threads::of(&state);
-    put(
-        &scene.vault,
-        &state,
-        threads.find("0101").unwrap(),
-        None,
-        now(),
-    )
-    .unwrap();
+    let thread = threads.find("0101").unwrap();
+    put(&scene.vault, &state, thread, None, nobody_asks, now()).unwrap();
     assert_eq!(scene.files(), 4, "submission, answer and two envelopes");
     let unsent = remove(&scene.vault, threads.find("0101").unwrap()).unwrap();
     assert_eq!((unsent, scene.files()), (2, 0));
@@ -261,14 +260,8 @@ fn a_reply_proves_its_device_and_colleagues_get_their_copy() {
     let state = scene.vault.state().unwrap();
     let threads = Threads::of(&state);
     let thread = threads.find("01010101").unwrap();
-    put(
-        &scene.vault,
-        &state,
-        thread,
-        Some("we are looking into it"),
-        now(),
-    )
-    .unwrap();
+    let text = Some("we are looking into it");
+    put(&scene.vault, &state, thread, text, nobody_asks, now()).unwrap();
     assert_eq!(scene.states(), ["replied"]);
 
     let state = scene.vault.state().unwrap();
@@ -306,6 +299,50 @@ fn a_reply_proves_its_device_and_colleagues_get_their_copy() {
     );
 }
 
+/// Answers the only submission; gives the risk that was told and how many envelopes wait to go to colleagues.
+fn answered(scene: &Scene, accepts: bool, now: Timestamp) -> (Option<String>, usize) {
+    scene.take(&scene.send, &scene.submission(1, scene.relay));
+    let state = scene.vault.state().unwrap();
+    let threads = Threads::of(&state);
+    let thread = threads.find("0101").unwrap();
+    let mut told = None;
+    let accept = |risk: &str| {
+        told = Some(risk.to_owned());
+        Ok(accepts)
+    };
+    put(&scene.vault, &state, thread, Some("a secret"), accept, now).unwrap();
+    let outbox = scene.vault.state().unwrap().outbox;
+    assert!(!outbox[0].to_inbox, "the sender is answered in any case");
+    (told, outbox.len() - 1)
+}
+
+#[test]
+fn colleagues_get_a_copy_by_stale_prekeys_only_when_a_person_accepts_the_risk() {
+    let later = now().plus(15 * DAY);
+    for accepts in [false, true] {
+        let (told, copies) = answered(&Scene::new(), accepts, later);
+        let told = told.expect("the person is asked");
+        assert!(
+            told.contains("only 0 of the mechanism's 2 devices"),
+            "{told}"
+        );
+        assert!(told.contains("such a device could read"), "{told}");
+        assert_eq!(copies, usize::from(accepts));
+    }
+    let (told, copies) = answered(&Scene::new(), false, now());
+    assert_eq!(
+        (told, copies),
+        (None, 1),
+        "fresh colleagues need no question"
+    );
+}
+
+#[test]
+fn colleagues_get_no_copy_by_a_roster_that_ran_out() {
+    let (told, copies) = answered(&Scene::new(), true, now().plus(ROSTER_LIFE));
+    assert_eq!((told, copies), (None, 0));
+}
+
 #[test]
 fn staff_connect_to_no_relay_of_a_senders_choice() {
     let scene = Scene::new();
@@ -316,7 +353,7 @@ fn staff_connect_to_no_relay_of_a_senders_choice() {
     let state = scene.vault.state().unwrap();
     let threads = Threads::of(&state);
     let thread = threads.find("0101").unwrap();
-    let failure = put(&scene.vault, &state, thread, None, now()).unwrap_err();
+    let failure = put(&scene.vault, &state, thread, None, nobody_asks, now()).unwrap_err();
     assert!(
         failure.what().contains("not on a relay of this mechanism"),
         "{failure}"
