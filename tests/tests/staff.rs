@@ -2,12 +2,19 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use valise_client::dial::fresh_key;
+use valise_client::inbox::pull::once;
 use valise_client::mechanism::prekeys::{Collected, bury};
-use valise_protocol::limits::DAY;
-use valise_protocol::wire::{Answer, Refusal, Request};
-use valise_tests::cast::START;
+use valise_protocol::envelope::seal;
+use valise_protocol::id::EnvelopeDigest;
+use valise_protocol::limits::{DAY, ENVELOPE};
+use valise_protocol::message::{Copied, Message, SubmissionId};
+use valise_protocol::time::Timestamp;
+use valise_protocol::wire::{Answer, Item, Refusal, Request, Stored};
+use valise_tests::cast::{Defender, START, rng};
 use valise_tests::desk::Desk;
 use valise_tests::liar::{Liar, Reaction};
 
@@ -26,6 +33,110 @@ fn stores_and_refuses() -> Liar {
             _ => Answer::Refused(Refusal::Unavailable),
         })
     })
+}
+
+/// A relay that holds an inbox as it should, and counts the polls.
+#[derive(Default)]
+struct Inbox {
+    card: Option<Vec<u8>>,
+    envelopes: Vec<(u64, Box<[u8; ENVELOPE]>)>,
+    polls: usize,
+}
+
+impl Inbox {
+    fn answer(&mut self, request: &Request) -> Answer {
+        match request {
+            Request::Card { .. } => {
+                (self.card.clone()).map_or(Answer::Refused(Refusal::NoCard), Answer::Card)
+            }
+            Request::Publish { card } => {
+                self.card = Some(card.clone());
+                Answer::Published
+            }
+            Request::Poll {
+                cursor, removals, ..
+            } => {
+                self.polls += 1;
+                let gone = |envelope: &[u8]| removals.contains(&EnvelopeDigest::of(envelope));
+                self.envelopes
+                    .retain(|(_, envelope)| !gone(envelope.as_slice()));
+                let next = (self.envelopes.iter()).find(|(place, _)| place > cursor);
+                Answer::Item(Item {
+                    waiting: 0,
+                    cursor: next.map_or(*cursor, |(place, _)| *place),
+                    envelope: next.map(|(_, envelope)| envelope.clone()),
+                })
+            }
+            Request::Deposit { .. } => Answer::Stored(Stored::New),
+        }
+    }
+}
+
+/// A clock that a liar moves.
+#[derive(Clone)]
+struct Hands(Arc<AtomicU64>);
+
+impl Hands {
+    fn at(start: Timestamp) -> Self {
+        Self(Arc::new(AtomicU64::new(start.seconds())))
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_seconds(self.0.load(Ordering::SeqCst))
+    }
+
+    fn advance(&self, seconds: u64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+/// A copy under a key of nobody.
+fn forged_copy(desk: &Desk) -> Box<[u8; ENVELOPE]> {
+    let copy = Message::Copy(Copied {
+        id: SubmissionId::from_bytes([1; 16]),
+        regards: SubmissionId::from_bytes([2; 16]),
+        written: START.hour(),
+        send: fresh_key().public(),
+        text: None,
+    });
+    sealed(desk, &copy)
+}
+
+/// Sealed to the first device under a key of nobody.
+fn sealed(desk: &Desk, message: &Message) -> Box<[u8; ENVELOPE]> {
+    let reader = desk.state(0).prekeys[0].secret().public();
+    let writer = fresh_key();
+    seal(
+        &[reader],
+        &desk.address,
+        &writer,
+        &message.encode(),
+        &mut rng(),
+    )
+    .unwrap()
+}
+
+#[tokio::test]
+async fn a_forged_copy_does_not_end_a_pull_before_everything_is_collected() {
+    let hands = Hands::at(START);
+    let inbox: Arc<Mutex<Inbox>> = Arc::default();
+    let (clock, held) = (hands.clone(), inbox.clone());
+    let liar = Liar::reacting(move |request| {
+        let mut held = held.lock().unwrap();
+        // The first poll takes so long that the card may have changed meanwhile.
+        if held.polls == 0 && matches!(request, Request::Poll { .. }) {
+            clock.advance(61);
+        }
+        Reaction::Answer(held.answer(request))
+    });
+    let desk = Desk::new(1, &liar.contact(), START).await;
+    let sender = Defender::new(desk.address);
+    let (submission, _) = sender.submission("a case", 1, &liar.contact());
+    inbox.lock().unwrap().envelopes =
+        vec![(1, forged_copy(&desk)), (2, sealed(&desk, &submission))];
+    once(&desk.vaults[0], 0, &|| hands.now()).await.unwrap();
+    assert_eq!(desk.state(0).items.len(), 1, "what came after the forgery");
+    assert!(inbox.lock().unwrap().envelopes.is_empty());
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use valise_protocol::time::Timestamp;
 
+use crate::command;
 use crate::failure::{Failure, Outcome};
 use crate::ui::{self, Terminal};
 use crate::vault::Vault;
@@ -88,8 +89,10 @@ impl InboxGroup {
     pub async fn run(&self, now: Timestamp) -> Outcome<()> {
         let vault = self.access.open()?;
         match &self.command {
-            InboxCommand::Pull { watch: true, pace } => pull::watch(&vault, pace.delay).await,
-            InboxCommand::Pull { pace, .. } => pull::once(&vault, pace.delay).await,
+            InboxCommand::Pull { watch: true, pace } => {
+                pull::watch(&vault, pace.delay, &command::now).await
+            }
+            InboxCommand::Pull { pace, .. } => pull::once(&vault, pace.delay, &command::now).await,
             InboxCommand::List => show::list(&vault),
             InboxCommand::Show { id } => show::show(&vault, id, now),
             InboxCommand::Acknowledge { id, again, pace } => {

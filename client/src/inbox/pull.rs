@@ -12,7 +12,6 @@ use valise_protocol::limits::WAIT_SECONDS;
 use valise_protocol::time::Timestamp;
 use valise_protocol::wire::{Answer, Item, Request, Target};
 
-use crate::command::now;
 use crate::failure::{Failure, Outcome};
 use crate::link::{LinkFault, OpenLink};
 use crate::mechanism::exchange::{exchange, relays};
@@ -46,6 +45,18 @@ enum Stay {
     Watching { seconds: u16, alone: bool },
 }
 
+/// How a stay with one relay ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// Nothing more waits there.
+    Empty,
+    /// Something waits that wants a newer card before it is judged.
+    CardTooOld,
+}
+
+/// What tells the time.
+pub type Clock<'a> = &'a dyn Fn() -> Timestamp;
+
 /// After a failure the watch tries again after so many seconds, then twice as many, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: u64 = 5;
 /// See [`FIRST_PAUSE`].
@@ -70,11 +81,11 @@ impl Tally {
 ///
 /// # Errors
 /// A failure when no relay was reached.
-pub async fn once(vault: &Vault, delay: u64) -> Outcome<()> {
+pub async fn once(vault: &Vault, delay: u64, clock: Clock<'_>) -> Outcome<()> {
     let mut tally = Tally::default();
     let mut outcome = Ok(());
     for relay in relays(&vault.state()?)? {
-        let collected = collect(vault, &relay, Stay::UntilEmpty, &mut tally).await;
+        let collected = collect(vault, &relay, Stay::UntilEmpty, &mut tally, clock).await;
         if outcome.is_ok() {
             outcome = collected;
         }
@@ -87,26 +98,26 @@ pub async fn once(vault: &Vault, delay: u64) -> Outcome<()> {
     } else {
         Collected::NotAll
     };
-    bury(vault, collected)?;
+    bury(vault, collected, clock())?;
     outcome?;
     if let Err(failure) = deliver(vault, None, delay).await {
         ui::error(&failure);
     }
-    remind(vault)
+    remind(vault, clock())
 }
 
 /// Collects, and goes on collecting until the program is told to stop (SIGINT or SIGTERM).
 ///
 /// # Errors
 /// A failure of the first collection, or when the system gives no signals.
-pub async fn watch(vault: &Vault, delay: u64) -> Outcome<()> {
+pub async fn watch(vault: &Vault, delay: u64, clock: Clock<'_>) -> Outcome<()> {
     let no_signals = |_| Failure::new("the system does not let this program wait for signals");
     let mut interrupt = signal(SignalKind::interrupt()).map_err(no_signals)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(no_signals)?;
     let work = async {
-        once(vault, delay).await?;
+        once(vault, delay, clock).await?;
         ui::note("watching the inbox; stop with Ctrl-C");
-        watch_relays(vault).await
+        watch_relays(vault, clock).await
     };
     // Dropping the work is safe at any of its waits: what is in the vault is whole, and what was not acknowledged comes again.
     tokio::select! {
@@ -116,7 +127,7 @@ pub async fn watch(vault: &Vault, delay: u64) -> Outcome<()> {
     }
 }
 
-async fn watch_relays(vault: &Vault) -> Outcome<()> {
+async fn watch_relays(vault: &Vault, clock: Clock<'_>) -> Outcome<()> {
     let mut pause = FIRST_PAUSE;
     loop {
         let relays = relays(&vault.state()?)?;
@@ -127,7 +138,7 @@ async fn watch_relays(vault: &Vault) -> Outcome<()> {
         };
         for relay in &relays {
             let mut tally = Tally::default();
-            match collect(vault, relay, stay, &mut tally).await {
+            match collect(vault, relay, stay, &mut tally, clock).await {
                 Ok(()) => pause = FIRST_PAUSE,
                 Err(failure) => {
                     ui::note(&format!("{}; trying again in {pause} s", failure.what()));
@@ -136,24 +147,36 @@ async fn watch_relays(vault: &Vault) -> Outcome<()> {
                 }
             }
         }
-        bury(vault, Collected::NotAll)?;
+        bury(vault, Collected::NotAll, clock())?;
     }
 }
 
-/// Everything that one relay has for this device.
+/// Everything that one relay has for this device. Where the card turned out to be too old for what waits, cards are exchanged again:
+/// whoever forges such an envelope must not end the collection before its time.
 async fn collect(
     vault: &Vault,
     relay: &RelayContact,
     stay: Stay,
     tally: &mut Tally,
+    clock: Clock<'_>,
 ) -> Outcome<()> {
-    let began = now();
-    let mut exchange = exchange(vault, relay, began).await?;
+    while collect_by_one_card(vault, relay, stay, tally, clock).await? == Ended::CardTooOld {}
+    Ok(())
+}
+
+async fn collect_by_one_card(
+    vault: &Vault,
+    relay: &RelayContact,
+    stay: Stay,
+    tally: &mut Tally,
+    clock: Clock<'_>,
+) -> Outcome<Ended> {
+    let mut exchange = exchange(vault, relay, clock()).await?;
     if let Err(failure) = &exchange.published {
         ui::error(failure);
     }
-    let outcome = match check_enrolled(&vault.state()?, began) {
-        Ok(()) => poll(vault, &mut exchange.link, stay, began, tally).await,
+    let outcome = match check_enrolled(&vault.state()?, clock()) {
+        Ok(()) => poll(vault, &mut exchange.link, stay, tally, clock).await,
         Err(failure) => Err(failure),
     };
     exchange.link.finish();
@@ -180,9 +203,10 @@ async fn poll(
     vault: &Vault,
     link: &mut OpenLink,
     stay: Stay,
-    began: Timestamp,
     tally: &mut Tally,
-) -> Outcome<()> {
+    clock: Clock<'_>,
+) -> Outcome<Ended> {
+    let began = clock();
     let mailbox = vault.state()?.address.inbox();
     let (mut cursor, mut removals) = (0, Vec::new());
     loop {
@@ -190,10 +214,10 @@ async fn poll(
         match item.envelope {
             Some(envelope) if item.cursor > cursor => {
                 cursor = item.cursor;
-                let found = take(vault, envelope.as_slice(), now())?;
-                if found == Found::Stranger && now().since(began) > SETTLED {
+                let found = take(vault, envelope.as_slice(), clock())?;
+                if found == Found::Stranger && clock().since(began) > SETTLED {
                     // With the newest card it is looked at again: it was not acknowledged.
-                    return Ok(());
+                    return Ok(Ended::CardTooOld);
                 }
                 tally.count(found);
                 removals.push(EnvelopeDigest::of(envelope.as_slice()));
@@ -203,8 +227,8 @@ async fn poll(
             }
             Some(_) => return Err(LinkFault::Nonsense.into()),
             None => match stay {
-                Stay::Watching { alone: true, .. } if !is_time(vault, began)? => {}
-                _ => return Ok(()),
+                Stay::Watching { alone: true, .. } if !is_time(vault, began, clock())? => {}
+                _ => return Ok(Ended::Empty),
             },
         }
     }
@@ -235,15 +259,14 @@ async fn ask(
 }
 
 /// Whether a watch should exchange cards again.
-fn is_time(vault: &Vault, began: Timestamp) -> Outcome<bool> {
-    let (now, state) = (now(), vault.state()?);
+fn is_time(vault: &Vault, began: Timestamp, now: Timestamp) -> Outcome<bool> {
+    let state = vault.state()?;
     let epoch = card::held(&state, now)?.map_or(0, |held| held.card.epoch());
     Ok(now.since(began) >= REFRESH || prekeys::is_due(&state, epoch, now))
 }
 
 /// Deletes the private halves that are of no more use. With a roster that has run out, or a wrong clock, none.
-fn bury(vault: &Vault, collected: Collected) -> Outcome<()> {
-    let now = now();
+fn bury(vault: &Vault, collected: Collected, now: Timestamp) -> Outcome<()> {
     vault.change(|change| {
         let held = card::held(&change.state, now)?;
         if held.is_some_and(|held| !held.expired) {
@@ -286,8 +309,8 @@ fn report(tally: Tally) {
 }
 
 /// What the person must do soon.
-fn remind(vault: &Vault) -> Outcome<()> {
-    let (now, state) = (now(), vault.state()?);
+fn remind(vault: &Vault, now: Timestamp) -> Outcome<()> {
+    let state = vault.state()?;
     if let Some(held) = card::held(&state, now)? {
         device::tell(&held, now);
     }
