@@ -264,6 +264,8 @@ pub struct Copied {
     pub send: DhPublic,
     /// `None` where it was an acknowledgement.
     pub text: Option<String>,
+    /// The writer's roster: a colleague from whom a newer one is withheld learns it so.
+    pub proof: Option<Proof>,
 }
 
 #[derive(Encode, Decode)]
@@ -333,6 +335,8 @@ struct CopyMap {
     send: DhPublic,
     #[n(5)]
     text: Option<String>,
+    #[n(6)]
+    proof: Option<Proof>,
 }
 
 /// Only the kind.
@@ -369,6 +373,7 @@ impl Message {
                 written: copy.written,
                 send: copy.send,
                 text: copy.text.clone(),
+                proof: copy.proof.clone(),
             }),
         }
     }
@@ -444,6 +449,7 @@ fn decode_copy(bytes: &[u8]) -> Result<Message, MessageError> {
         written: map.written,
         send: map.send,
         text: map.text,
+        proof: map.proof,
     }))
 }
 
@@ -695,13 +701,14 @@ mod tests {
         }
     }
 
-    fn copy() -> Message {
+    fn copy(proof: Option<Proof>) -> Message {
         Message::Copy(Copied {
             id: SubmissionId::from_bytes([1; 16]),
             regards: SubmissionId::from_bytes([2; 16]),
             written: NOW.hour(),
             send: DhPublic::from_bytes([3; 32]),
             text: None,
+            proof,
         })
     }
 
@@ -712,7 +719,8 @@ mod tests {
             submission("x"),
             Message::Acknowledgement(reply(None)),
             Message::Reply(reply(Some("y"))),
-            copy(),
+            copy(None),
+            copy(Some(reply(None).proof)),
         ] {
             assert_eq!(Message::decode(&message.encode()), Ok(message));
         }
@@ -791,7 +799,7 @@ mod tests {
             Err(MessageError::WrongMailbox)
         );
         assert_eq!(
-            copy().check_found_in(Mailbox::Return),
+            copy(None).check_found_in(Mailbox::Return),
             Err(MessageError::WrongMailbox)
         );
         assert!(Message::Cover.check_found_in(Mailbox::Return).is_ok());

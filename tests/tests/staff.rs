@@ -8,13 +8,16 @@ use std::sync::{Arc, Mutex};
 use valise_client::dial::fresh_key;
 use valise_client::inbox::pull::once;
 use valise_client::mechanism::prekeys::{Collected, bury};
+use valise_client::mechanism::publish::{RootArgs, keep_roster, next_roster};
+use valise_client::mechanism::root::{Consent, Root};
 use valise_protocol::envelope::seal;
 use valise_protocol::id::EnvelopeDigest;
+use valise_protocol::key::SigningKey;
 use valise_protocol::limits::{DAY, ENVELOPE};
 use valise_protocol::message::{Copied, Message, SubmissionId};
 use valise_protocol::time::Timestamp;
 use valise_protocol::wire::{Answer, Item, Refusal, Request, Stored};
-use valise_tests::cast::{Defender, START, rng};
+use valise_tests::cast::{Defender, LiveRelay, START, rng};
 use valise_tests::desk::Desk;
 use valise_tests::liar::{Liar, Reaction};
 
@@ -98,6 +101,7 @@ fn forged_copy(desk: &Desk) -> Box<[u8; ENVELOPE]> {
         written: START.hour(),
         send: fresh_key().public(),
         text: None,
+        proof: None,
     });
     sealed(desk, &copy)
 }
@@ -156,4 +160,30 @@ async fn a_relay_that_stores_and_refuses_does_not_keep_old_prekeys_alive() {
     let mut state = desk.state(0);
     assert_eq!(state.prekeys.len(), 4);
     assert_eq!(bury(&mut state, Collected::Everything, now), 1);
+}
+
+#[tokio::test]
+async fn the_medium_of_the_root_key_brings_a_roster_that_a_relay_withholds() {
+    let relay = LiveRelay::in_memory(|_| ()).await;
+    let desk = Desk::new(3, &relay.contact(), START).await;
+    let medium = tempfile::tempdir().unwrap();
+    let path = medium.path().join("root.key");
+    let key = SigningKey::from_bytes(desk.root.expose());
+    let root = Root::new(key, path.clone(), Consent::Given);
+    let (stolen, removes, ignorant) = (0, 1, 2);
+    let held = desk.card(removes, START);
+    let left = held.roster().devices()[1..].to_vec();
+    let signed = next_roster(&held, left, &root, START.plus(1)).unwrap();
+    keep_roster(&desk.vaults[removes], &signed, &root, START.plus(1)).unwrap();
+    assert_eq!(desk.card(ignorant, START).epoch(), 1);
+    let args = RootArgs {
+        root: path,
+        root_passphrase_fd: None,
+        yes_these_devices: true,
+    };
+    args.learn(&desk.vaults[ignorant], START.plus(2)).unwrap();
+    let learnt = desk.card(ignorant, START.plus(2));
+    assert_eq!(learnt.epoch(), 2);
+    let thief = desk.state(stolen).device.keys().link.public();
+    assert!(!learnt.has_link_key(&thief));
 }

@@ -403,3 +403,42 @@ fn what_is_typed_at_an_ordinary_question_is_shown() {
     dialogue.answer("twelve");
     dialogue.see("twelve");
 }
+
+#[test]
+fn a_root_key_signs_only_after_a_person_saw_the_devices_and_agreed() {
+    let stage = stage();
+    let relay = stage.init_relay();
+    let _relay = stage.serve();
+    stage.init_mechanism("officer", &relay);
+    let root = stage.root_of("officer");
+    let renew = || {
+        let renew = ["mechanism", "renew", "--root", &root];
+        let officer = stage.officer("officer").args(renew);
+        officer.secret("--root-passphrase-fd", ROOT)
+    };
+    let mut dialogue = Dialogue::start(&stage, renew());
+    dialogue.see("roster 2 of ");
+    dialogue.see("  1. ");
+    dialogue.see(": newest prekey of ");
+    dialogue.asked("Sign roster 2? [yes/no]", "no");
+    dialogue.see("valise: error: nothing was signed");
+    assert_eq!(dialogue.end().0, 1);
+
+    let nowhere_to_ask = Setting {
+        through: "setsid --wait".into(),
+        ..Setting::default()
+    };
+    let mut dialogue = Dialogue::start_in(&stage, renew(), &nowhere_to_ask);
+    dialogue.see("newest prekey of ");
+    dialogue.see("there is no terminal to ask on");
+    dialogue.see("--yes-these-devices");
+    assert_eq!(dialogue.end().0, 1);
+
+    let mut dialogue = Dialogue::start(&stage, renew());
+    dialogue.asked("Sign roster 2? [yes/no]", "yes");
+    dialogue.see("renewed until ");
+    assert_eq!(dialogue.end().0, 0);
+    let program = renew().args(["--yes-these-devices"]);
+    let done = program.run().succeeded();
+    assert!(done.stderr.contains("roster 3 of "), "{}", done.stderr);
+}

@@ -61,7 +61,7 @@ pub fn put(
         written: now.hour(),
     };
     let to_sender = draft.to_sender(state, &held)?;
-    let copy = draft.copy();
+    let copy = draft.copy(&held);
     let to_colleagues = draft.to_colleagues(state, &held, &copy, accept, now)?;
     vault.change(|change| {
         draft.send(change, &to_sender, None)?;
@@ -136,13 +136,15 @@ impl Draft {
         )
     }
 
-    fn copy(&self) -> Zeroizing<Vec<u8>> {
+    /// With the roster, for a colleague from whom a relay withholds it.
+    fn copy(&self, held: &Held) -> Zeroizing<Vec<u8>> {
         let copy = Message::Copy(Copied {
             id: self.id,
             regards: self.submission.id,
             written: self.written,
             send: self.thread.sender,
             text: self.text.clone(),
+            proof: Some(Proof::of(held.card.card())),
         });
         Zeroizing::new(copy.encode())
     }

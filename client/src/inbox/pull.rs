@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
+use valise_protocol::card::VerifiedCard;
 use valise_protocol::contact::RelayContact;
 use valise_protocol::id::{EnvelopeDigest, MailboxId};
 use valise_protocol::limits::WAIT_SECONDS;
@@ -308,10 +309,22 @@ fn report(tally: Tally) {
     }
 }
 
+/// Which roster this device knows: a relay may have withheld a newer one, and people can compare.
+fn roster(card: &VerifiedCard) -> String {
+    let (epoch, issued) = (card.epoch(), card.issued());
+    match card.roster().devices().len() {
+        1 => format!("roster {epoch} of {issued}; this is the only device."),
+        many => format!(
+            "roster {epoch} of {issued}, {many} devices: every other device should show the same."
+        ),
+    }
+}
+
 /// What the person must do soon.
 fn remind(vault: &Vault, now: Timestamp) -> Outcome<()> {
     let state = vault.state()?;
     if let Some(held) = card::held(&state, now)? {
+        ui::note(&roster(&held.card));
         device::tell(&held, now);
     }
     let unread = Threads::of(&state)

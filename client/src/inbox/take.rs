@@ -1,5 +1,6 @@
 //! One envelope out of the inbox: opened, looked at, and kept or dropped (spec §4.3, §4.5).
 
+use valise_protocol::card::Proof;
 use valise_protocol::envelope::{Opened, open};
 use valise_protocol::message::{Copied, Mailbox, Message, Submission};
 use valise_protocol::prekey::PrekeySecret;
@@ -7,6 +8,7 @@ use valise_protocol::time::Timestamp;
 
 use crate::failure::Outcome;
 use crate::mechanism::card;
+use crate::ui;
 use crate::vault::Vault;
 use crate::vault::item::{Item, ItemName};
 use crate::vault::state::{Entry, OwnPrekey, Role, State};
@@ -58,7 +60,10 @@ pub fn take(vault: &Vault, envelope: &[u8], now: Timestamp) -> Outcome<Found> {
             taking.submission(&submission)
         }
         Message::Copy(copy) => {
-            let held = card::needed(&state, now)?;
+            if let Some(proof) = &copy.proof {
+                learn(vault, proof, now)?;
+            }
+            let held = card::needed(&vault.state()?, now)?;
             if held.card.roster().has_identity(&opened.writer) {
                 taking.copy(&copy)
             } else {
@@ -67,6 +72,30 @@ pub fn take(vault: &Vault, envelope: &[u8], now: Timestamp) -> Outcome<Found> {
         }
         _ => Ok(Found::Nothing),
     }
+}
+
+/// Takes in a roster that is newer than the one held, whoever brought it: the root key signed it. So a device learns what a relay
+/// withholds from it.
+fn learn(vault: &Vault, proof: &Proof, now: Timestamp) -> Outcome<()> {
+    let state = vault.state()?;
+    let known = card::held(&state, now)?.map_or(0, |held| held.card.epoch());
+    let Ok(roster) = proof.verify(state.address) else {
+        return Ok(());
+    };
+    if roster.epoch() <= known {
+        return Ok(());
+    }
+    let adopted =
+        vault.change(|change| Ok(card::adopt_roster(&mut change.state, proof, now).is_ok()))?;
+    if adopted {
+        ui::note(&format!(
+            "a colleague's copy brought roster {} of {}; this device knew roster {known} only. If the relay does not hand \
+             it out either, it withholds it: tell the relay's operator, and compare with your colleagues.",
+            roster.epoch(),
+            roster.issued()
+        ));
+    }
+    Ok(())
 }
 
 /// An opened envelope on its way into the vault.

@@ -1,5 +1,7 @@
 use tempfile::TempDir;
-use valise_protocol::card::{Card, DeviceKeys, Profile, Roster, SignedStatement, first_root};
+use valise_protocol::card::{
+    Card, DeviceKeys, Profile, Proof, Roster, SignedStatement, first_root,
+};
 use valise_protocol::descriptor::{Descriptor, DescriptorFields};
 use valise_protocol::envelope::{open, seal};
 use valise_protocol::id::{Address, MailboxId, RelayId};
@@ -26,6 +28,7 @@ const TEXT: &str = "Mrs. Example was taken away.\u{1b}]0;x\u{7}";
 struct Scene {
     _dir: TempDir,
     vault: Vault,
+    root: SigningKey,
     address: Address,
     relay: RelayId,
     colleague: DeviceKeys,
@@ -62,6 +65,7 @@ impl Scene {
         Self {
             _dir: dir,
             vault,
+            root,
             address,
             relay: RelayId::of_identity(identity.verifying_key().as_bytes()),
             colleague,
@@ -116,6 +120,7 @@ impl Scene {
             written: now().hour(),
             send: self.send.public(),
             text: None,
+            proof: None,
         })
     }
 
@@ -235,6 +240,45 @@ fn only_a_device_of_the_roster_answers_for_the_mechanism() {
     assert_eq!(scene.states(), ["acknowledged"]);
 }
 
+/// The proof of a roster of this number that lists this device and another colleague, signed by that root key.
+fn proof(scene: &Scene, epoch: u64, colleague: &DeviceKeys, root: &SigningKey) -> Proof {
+    let held = card::needed(&scene.vault.state().unwrap(), now()).unwrap();
+    let own = scene.vault.state().unwrap().device.keys().public();
+    let old = held.card.roster();
+    let relays = old.relays().map(<[u8]>::to_vec).collect();
+    let devices = vec![own, colleague.public()];
+    let profile = old.profile().clone();
+    let roster = Roster::new(scene.address, epoch, devices, relays, profile, now()).unwrap();
+    let roots = held.card.card().roots().to_vec();
+    Proof::of(&Card::new(roots, roster.sign(root), Vec::new()))
+}
+
+#[test]
+fn a_colleagues_copy_brings_the_newer_roster_that_a_relay_withholds() {
+    let scene = Scene::new();
+    scene.take(&scene.send, &scene.submission(1, scene.relay));
+    let newcomer = DeviceKeys::generate(&mut rng());
+    let with = |id: u8, epoch: u64, root: &SigningKey| match scene.copy(id, 1) {
+        Message::Copy(mut copy) => {
+            copy.proof = Some(proof(&scene, epoch, &newcomer, root));
+            scene.take(&newcomer.identity, &Message::Copy(copy))
+        }
+        _ => panic!("a copy"),
+    };
+    let known = || {
+        let state = scene.vault.state().unwrap();
+        card::needed(&state, now()).unwrap().card.epoch()
+    };
+    let another = SigningKey::generate(&mut rng());
+    assert_eq!(with(2, 2, &another), Found::Stranger, "not by our root key");
+    assert_eq!(with(3, 1, &scene.root), Found::Stranger, "not newer");
+    assert_eq!(known(), 1);
+    assert_eq!(with(4, 2, &scene.root), Found::Answer);
+    assert_eq!(known(), 2);
+    let removed = &scene.colleague.identity;
+    assert_eq!(scene.take(removed, &scene.copy(5, 1)), Found::Stranger);
+}
+
 #[test]
 fn what_was_deleted_does_not_come_back_and_its_files_are_gone() {
     let scene = Scene::new();
@@ -292,6 +336,11 @@ fn a_reply_proves_its_device_and_colleagues_get_their_copy() {
         panic!("a copy")
     };
     assert_eq!((copy.id, copy.send), (reply.id, scene.send.public()));
+    let roster = copy
+        .proof
+        .expect("it carries the roster")
+        .verify(scene.address);
+    assert!(roster.unwrap().has_identity(&own));
     // This device opens its own copy too, and drops it.
     assert_eq!(
         take(&scene.vault, &envelope, now()).unwrap(),

@@ -1,7 +1,7 @@
 //! The mechanism's own card as a device holds it, and what its people must be told in time.
 
 use minicbor::bytes::ByteVec;
-use valise_protocol::card::{Card, CardError, Device, SignedStatement, VerifiedCard, merge};
+use valise_protocol::card::{Card, CardError, Device, Proof, SignedStatement, VerifiedCard, merge};
 use valise_protocol::limits::{DAY, PREKEY_FRESH, ROSTER_REMINDER};
 use valise_protocol::time::Timestamp;
 use valise_protocol::words::pseudonym;
@@ -78,6 +78,27 @@ pub fn adopt(state: &mut State, card: Card, now: Timestamp) -> Result<(), CardEr
         now,
     )?;
     keep(state, &merged);
+    Ok(())
+}
+
+/// Takes a roster into the state that came without prekeys: by a colleague's copy, or from beside the root key. Those known of its devices
+/// stay.
+///
+/// # Errors
+/// [`CardError`]; the state is then as it was.
+pub fn adopt_roster(state: &mut State, proof: &Proof, now: Timestamp) -> Result<(), CardError> {
+    let roster = proof
+        .verify(state.address)
+        .map_err(|_| CardError::BadSignature)?;
+    let held = held(state, now).ok().flatten();
+    let known = held.iter().flat_map(|held| held.card.card().statements());
+    let statements = known.filter(|signed| {
+        let statement = signed.verify();
+        statement.is_ok_and(|statement| roster.has_signing_key(statement.signing_key()))
+    });
+    let card = proof.clone().into_card(statements.cloned().collect());
+    let card = card.verify(state.address, state.known.as_ref(), now)?;
+    keep(state, &card);
     Ok(())
 }
 

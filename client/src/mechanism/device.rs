@@ -128,6 +128,7 @@ async fn add(
     let request = read_request(file)?;
     let vault = access.open()?;
     refresh(&vault, now).await;
+    root.learn(&vault, now)?;
     let held = card::needed(&vault.state()?, now)?;
     let devices = with_device(&held.card, &request)?;
     if !words_match {
@@ -208,6 +209,7 @@ async fn remove(
 ) -> Outcome<()> {
     let vault = access.open()?;
     refresh(&vault, now).await;
+    root.learn(&vault, now)?;
     let state = vault.state()?;
     let held = card::needed(&state, now)?;
     let devices = held.card.roster().devices();

@@ -1,7 +1,8 @@
 //! `valise mechanism …`: the mechanism's keys, devices and card.
 
-pub mod root;
 pub mod card;
+pub mod record;
+pub mod root;
 pub mod prekeys;
 pub mod exchange;
 pub mod publish;
@@ -104,6 +105,7 @@ impl MechanismGroup {
                 failure.what()
             ));
         }
+        root.learn(&vault, now)?;
         let state = vault.state()?;
         let held = card::needed(&state, now)?;
         let root = root.open(&held.card)?;

@@ -9,7 +9,8 @@ use valise_protocol::prekey::PrekeySecret;
 use valise_protocol::time::Timestamp;
 
 use super::card::{self, Held};
-use super::root;
+use super::publish::next_roster;
+use super::root::{self, Consent, Root};
 use crate::random::system as rng;
 use crate::vault::state::{OwnPrekey, State};
 
@@ -203,4 +204,43 @@ fn a_root_key_opens_under_its_passphrase_and_signs_for_its_own_mechanism_only() 
     std::fs::write(&path, bytes).unwrap();
     let damaged = root::read(&path, "a root passphrase").unwrap_err();
     assert!(damaged.what().contains("damaged"), "{damaged}");
+}
+
+#[test]
+fn a_root_key_signs_no_second_roster_of_one_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let scene = Scene::new(3);
+    let held = scene.held(BEGAN).card;
+    let key = || SigningKey::from_bytes(scene.root.expose());
+    let root = || Root::new(key(), dir.path().join("root.key"), Consent::Given);
+    let devices = |count: usize| held.roster().devices()[..count].to_vec();
+    next_roster(&held, devices(2), &root(), BEGAN.plus(1)).unwrap();
+    // Another machine, with the same medium, from which the newer roster is withheld.
+    let refused = next_roster(&held, devices(3), &root(), BEGAN.plus(2)).unwrap_err();
+    assert!(
+        refused.what().contains("has signed roster 2 of"),
+        "{refused}"
+    );
+    let opened = root().check_signed_nothing_newer(&held).unwrap_err();
+    assert!(opened.what().contains("knows roster 1 only"), "{opened}");
+}
+
+#[test]
+fn a_record_beside_the_root_key_that_does_not_hold_signs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("root.key");
+    let (scene, other) = (Scene::new(1), Scene::new(1));
+    let root = |scene: &Scene| {
+        let key = SigningKey::from_bytes(scene.root.expose());
+        Root::new(key, path.clone(), Consent::Given)
+    };
+    let held = |scene: &Scene| scene.held(BEGAN).card;
+    let devices = held(&other).roster().devices().to_vec();
+    next_roster(&held(&other), devices.clone(), &root(&other), BEGAN.plus(1)).unwrap();
+    let refused = root(&scene).check_signed_nothing_newer(&held(&scene));
+    assert!(refused.unwrap_err().what().contains("another mechanism's"));
+    // One of the same number that this device does not hold.
+    let rival = other.card(2, BEGAN.plus(2));
+    let refused = root(&other).check_signed_nothing_newer(&rival).unwrap_err();
+    assert!(refused.what().contains("another roster 2"), "{refused}");
 }

@@ -145,6 +145,7 @@ impl World {
             written: self.now.hour(),
             send: self.defender.send().public(),
             text: None,
+            proof: None,
         };
         Message::Copy(copy).encode()
     }
