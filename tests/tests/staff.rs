@@ -5,8 +5,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use tokio::sync::Notify;
 use valise_client::dial::fresh_key;
-use valise_client::inbox::pull::once;
+use valise_client::inbox::pull::{once, watch};
 use valise_client::mechanism::prekeys::{Collected, bury};
 use valise_client::mechanism::publish::{RootArgs, keep_roster, next_roster};
 use valise_client::mechanism::root::{Consent, Root};
@@ -186,4 +187,33 @@ async fn the_medium_of_the_root_key_brings_a_roster_that_a_relay_withholds() {
     assert_eq!(learnt.epoch(), 2);
     let thief = desk.state(stolen).device.keys().link.public();
     assert!(!learnt.has_link_key(&thief));
+}
+
+#[tokio::test]
+async fn a_watch_deletes_old_prekeys_as_a_single_pull_does() {
+    let hands = Hands::at(START);
+    let inbox: Arc<Mutex<Inbox>> = Arc::default();
+    let rounds = Arc::new(Notify::new());
+    let (clock, held, round) = (hands.clone(), inbox.clone(), rounds.clone());
+    let liar = Liar::reacting(move |request| {
+        let mut held = held.lock().unwrap();
+        // Three weeks pass in the watch, a week with each round.
+        if let Request::Poll { wait_seconds, .. } = request
+            && *wait_seconds > 0
+        {
+            clock.advance(7 * DAY);
+        }
+        if matches!(request, Request::Card { .. }) && clock.now() >= START.plus(21 * DAY) {
+            round.notify_one();
+        }
+        Reaction::Answer(held.answer(request))
+    });
+    let desk = Desk::new(1, &liar.contact(), START).await;
+    let tell = || hands.now();
+    tokio::select! {
+        _ = watch(&desk.vaults[0], 0, &tell) => panic!("it goes on"),
+        () = rounds.notified() => {}
+    }
+    let oldest = desk.state(0).prekeys[0].issued;
+    assert_eq!(oldest, START.plus(7 * DAY), "that of the beginning is gone");
 }

@@ -137,18 +137,20 @@ async fn watch_relays(vault: &Vault, clock: Clock<'_>) -> Outcome<()> {
             seconds: WAIT_SECONDS / share,
             alone: share == 1,
         };
+        let mut collected = Collected::Everything;
         for relay in &relays {
             let mut tally = Tally::default();
             match collect(vault, relay, stay, &mut tally, clock).await {
                 Ok(()) => pause = FIRST_PAUSE,
                 Err(failure) => {
+                    collected = Collected::NotAll;
                     ui::note(&format!("{}; trying again in {pause} s", failure.what()));
                     tokio::time::sleep(Duration::from_secs(pause)).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
         }
-        bury(vault, Collected::NotAll, clock())?;
+        bury(vault, collected, clock())?;
     }
 }
 

@@ -1,13 +1,19 @@
 //! The mechanism's own card as a device holds it, and what its people must be told in time.
 
 use minicbor::bytes::ByteVec;
-use valise_protocol::card::{Card, CardError, Device, Proof, SignedStatement, VerifiedCard, merge};
-use valise_protocol::limits::{DAY, PREKEY_FRESH, ROSTER_REMINDER};
+use valise_protocol::card::{
+    Card, CardError, Device, Proof, Roster, SignedStatement, VerifiedCard, merge,
+};
+use valise_protocol::descriptor::SignedDescriptor;
+use valise_protocol::limits::{DAY, PREKEY_FRESH, RETENTION_COUNTED, ROSTER_REMINDER};
 use valise_protocol::time::Timestamp;
 use valise_protocol::words::pseudonym;
 
+use crate::escape;
 use crate::failure::{Failure, Outcome};
 use crate::vault::state::State;
+
+use super::prekeys::AFTER_RETENTION;
 
 /// How long before too few devices are fresh the person is told, in seconds.
 const FRESHNESS_REMINDER: u64 = 5 * DAY;
@@ -111,8 +117,28 @@ pub fn keep(state: &mut State, card: &VerifiedCard) {
         .map(|relay| relay.retention_days().1)
         .max()
     {
-        state.retention_days = longest;
+        state.retention_days = longest.min(RETENTION_COUNTED);
     }
+}
+
+/// How long each relay of a roster says that it keeps unread mail, a sentence each.
+pub fn retention(roster: &Roster) -> Vec<String> {
+    let relays = roster
+        .relays()
+        .filter_map(|bytes| SignedDescriptor::decode(bytes).ok()?.verify_undated().ok());
+    let told = relays.map(|relay| {
+        let (shortest, longest) = relay.retention_days();
+        let host = escape::line(relay.contact().host());
+        let mut told = format!("{host} keeps unread mail for {shortest} to {longest} days");
+        if longest > RETENTION_COUNTED {
+            let last = RETENTION_COUNTED + AFTER_RETENTION / DAY;
+            told.push_str(&format!(
+                "; devices delete the keys that open it {last} days after they stopped being fresh, so that what waits longer may not open"
+            ));
+        }
+        told
+    });
+    told.collect()
 }
 
 /// The card to publish: the one held, with this device's newest prekey.

@@ -96,6 +96,9 @@ impl Init {
             .clone()
             .unwrap_or_else(|| home.path().join("card"));
         write_card(&held.card, &path)?;
+        for relay in card::retention(held.card.roster()) {
+            ui::note(&format!("the relay {relay}"));
+        }
         say_contact(&new.contact.to_string(), self.qr);
         self.explain(&new, &home, &path);
         match publish(&vault, now).await {

@@ -1,9 +1,9 @@
 //! `valise mechanism …`: the mechanism's keys, devices and card.
 
+pub mod prekeys;
 pub mod card;
 pub mod record;
 pub mod root;
-pub mod prekeys;
 pub mod exchange;
 pub mod publish;
 pub mod init;

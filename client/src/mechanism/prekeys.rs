@@ -4,7 +4,9 @@
 //! pass off the old roster beside it. The private half of an old one is what opens old mail, so it dies as early as it may.
 
 use rand_core::CryptoRng;
-use valise_protocol::limits::{DAY, PREKEY_FRESH, PREKEY_GRACE, PREKEY_RENEWAL, SKEW};
+use valise_protocol::limits::{
+    DAY, PREKEY_FRESH, PREKEY_GRACE, PREKEY_RENEWAL, RETENTION_COUNTED, SKEW,
+};
 use valise_protocol::time::Timestamp;
 
 use crate::vault::state::{OwnPrekey, State};
@@ -18,8 +20,8 @@ pub enum Collected {
     NotAll,
 }
 
-/// A prekey lives at least these many days after it stopped being fresh beyond the relay's longest retention.
-const AFTER_RETENTION: u64 = 2 * DAY;
+/// So many seconds longer than the relay's longest retention a prekey lives after it stopped being fresh.
+pub const AFTER_RETENTION: u64 = 2 * DAY;
 
 /// Whether a new prekey is due under this roster.
 pub fn is_due(state: &State, epoch: u64, now: Timestamp) -> bool {
@@ -54,6 +56,7 @@ pub fn bury(state: &mut State, collected: Collected, now: Timestamp) -> usize {
     let successor = state.prekeys[successor].issued;
     let at_worst = state
         .retention_days
+        .min(RETENTION_COUNTED)
         .saturating_mul(DAY)
         .saturating_add(AFTER_RETENTION);
     state.forget_prekeys(|prekey| {
@@ -160,6 +163,13 @@ mod tests {
         );
         assert_eq!(bury(&mut state, Collected::NotAll, day(14 + 37 + 2)), 1);
         assert_eq!(left(&state), [50]);
+    }
+
+    #[test]
+    fn no_private_half_outlives_53_days_whatever_a_relay_says() {
+        let mut state = state(&[0, 50]);
+        state.retention_days = 366;
+        assert_eq!(bury(&mut state, Collected::NotAll, day(53)), 1);
     }
 
     #[test]

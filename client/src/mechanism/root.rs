@@ -15,7 +15,7 @@ use crate::home;
 use crate::ui::{self, Terminal};
 use crate::vault::wrap::{self, Kind, UnwrapError};
 
-use super::card::device_name;
+use super::card::{device_name, retention};
 use super::record;
 
 /// A root key at hand. It signs a roster only after a person has seen the devices on it, and writes down beside itself what it signs.
@@ -129,6 +129,9 @@ fn show(roster: &Roster, held: &VerifiedCard) {
     let left_out = before.iter().filter(|one| !roster.devices().contains(one));
     for device in left_out {
         ui::note(&format!("  no longer on it: {}", device_name(device)));
+    }
+    for relay in retention(roster) {
+        ui::note(&format!("  {relay}"));
     }
 }
 

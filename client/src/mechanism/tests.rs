@@ -22,6 +22,7 @@ pub(super) struct Scene {
     pub(super) began: Timestamp,
     root: SigningKey,
     others: Vec<DeviceKeys>,
+    longest_retention: u64,
 }
 
 impl Scene {
@@ -40,6 +41,7 @@ impl Scene {
             began: BEGAN,
             root,
             others,
+            longest_retention: 30,
         };
         let card = scene.card(1, BEGAN);
         card::keep(&mut scene.state, &card);
@@ -52,7 +54,7 @@ impl Scene {
         let devices = std::iter::once(own).chain(self.others.iter().map(DeviceKeys::public));
         let profile = Profile::named(vec![("en".into(), "Example".into())]);
         let address = self.state.address;
-        let relays = vec![descriptor()];
+        let relays = vec![descriptor(self.longest_retention)];
         let roster = Roster::new(address, epoch, devices.collect(), relays, profile, issued);
         let signed = roster.unwrap().sign(&self.root);
         let statements = self.others.iter().map(|keys| {
@@ -75,7 +77,7 @@ impl Scene {
     }
 }
 
-fn descriptor() -> Vec<u8> {
+fn descriptor(longest: u64) -> Vec<u8> {
     let fields = DescriptorFields {
         static_key: DhPublic::from_bytes([1; 32]),
         tls_pin: [2; 32],
@@ -85,7 +87,7 @@ fn descriptor() -> Vec<u8> {
         port: 443,
         operator: String::new(),
         jurisdiction: String::new(),
-        retention_days: (23, 40),
+        retention_days: (23, longest),
         reaches: vec![],
     };
     let identity = SigningKey::from_bytes(&[8; 32]);
@@ -180,8 +182,18 @@ fn the_card_to_publish_carries_this_devices_newest_prekey() {
 }
 
 #[test]
-fn retention_follows_the_relays_own_word() {
-    assert_eq!(Scene::new(1).state.retention_days, 40);
+fn a_relays_retention_counts_for_prekeys_up_to_37_days_and_is_told() {
+    let mut scene = Scene::new(1);
+    assert_eq!(scene.state.retention_days, 30);
+    let told = card::retention(scene.held(BEGAN).card.roster());
+    assert_eq!(told, ["relay.example keeps unread mail for 23 to 30 days"]);
+    scene.longest_retention = 366;
+    let card = scene.card(2, BEGAN.plus(1));
+    card::keep(&mut scene.state, &card);
+    assert_eq!(scene.state.retention_days, 37);
+    let told = card::retention(card.roster());
+    assert!(told[0].contains("23 to 366 days"), "{told:?}");
+    assert!(told[0].contains("39 days after"), "{told:?}");
 }
 
 #[test]
