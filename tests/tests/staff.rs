@@ -4,6 +4,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use valise_client::dial::fresh_key;
@@ -216,4 +217,46 @@ async fn a_watch_deletes_old_prekeys_as_a_single_pull_does() {
     }
     let oldest = desk.state(0).prekeys[0].issued;
     assert_eq!(oldest, START.plus(7 * DAY), "that of the beginning is gone");
+}
+
+/// The shortest time that a device took from this envelope to its next poll.
+fn shortest(times: &[(u64, Duration)], which: impl Fn(u64) -> bool) -> Duration {
+    let of = times.iter().filter(|(place, _)| which(*place));
+    of.map(|(_, took)| *took).min().unwrap()
+}
+
+#[tokio::test]
+async fn a_relay_does_not_see_by_the_time_until_the_next_poll_what_was_cover() {
+    let inbox: Arc<Mutex<Inbox>> = Arc::default();
+    let times: Arc<Mutex<Vec<(u64, Duration)>>> = Arc::default();
+    let (held, seen) = (inbox.clone(), times.clone());
+    let answered = Mutex::new(Instant::now());
+    let liar = Liar::reacting(move |request| {
+        let mut answered = answered.lock().unwrap();
+        if let Request::Poll { cursor, .. } = request {
+            seen.lock().unwrap().push((*cursor, answered.elapsed()));
+        }
+        let answer = held.lock().unwrap().answer(request);
+        *answered = Instant::now();
+        Reaction::Answer(answer)
+    });
+    let desk = Desk::new(1, &liar.contact(), START).await;
+    let envelope = |place: u64| match place % 2 {
+        0 => sealed(&desk, &Message::Cover),
+        _ => {
+            let sender = Defender::new(desk.address);
+            sealed(&desk, &sender.submission("a case", 1, &liar.contact()).0)
+        }
+    };
+    let envelopes = (1..=24).map(|place| (place, envelope(place))).collect();
+    inbox.lock().unwrap().envelopes = envelopes;
+    once(&desk.vaults[0], 0, &|| START).await.unwrap();
+    assert_eq!(desk.state(0).items.len(), 12);
+    let times = times.lock().unwrap();
+    let cover = shortest(&times, |place| place > 0 && place % 2 == 0);
+    let submission = shortest(&times, |place| place % 2 == 1);
+    assert!(
+        cover * 3 > submission * 2 && submission * 3 > cover * 2,
+        "{cover:?} after cover, {submission:?} after a submission"
+    );
 }

@@ -210,6 +210,34 @@ fn cover_and_what_does_not_open_leave_nothing_in_the_vault() {
 }
 
 #[test]
+fn every_envelope_gives_the_disk_the_same_work() {
+    let scene = Scene::new();
+    let submission = scene.submission(1, scene.relay);
+    let steps = |writer: &DhSecret, message: &Message, expected: Found| {
+        scene.vault.steps(|| {
+            assert_eq!(scene.take(writer, message), expected);
+        })
+    };
+    let kept = steps(&scene.send, &submission, Found::Submission);
+    assert!(kept > 4, "{kept} steps");
+    let (sender, colleague) = (&scene.send, &scene.colleague.identity);
+    for (writer, message, found) in [
+        (sender, submission, Found::Nothing),
+        (sender, Message::Cover, Found::Nothing),
+        (sender, scene.copy(2, 1), Found::Stranger),
+        (colleague, scene.copy(2, 1), Found::Answer),
+        (colleague, scene.copy(2, 1), Found::Nothing),
+    ] {
+        assert_eq!(steps(writer, &message, found), kept, "{message:?}");
+    }
+    let unopenable = scene.vault.steps(|| {
+        take(&scene.vault, &[0; ENVELOPE], now()).unwrap();
+    });
+    assert_eq!(unopenable, kept);
+    assert_eq!(scene.files(), 2, "only what was kept is there");
+}
+
+#[test]
 fn a_reply_found_in_the_inbox_is_not_taken() {
     let scene = Scene::new();
     scene.take(&scene.send, &scene.submission(1, scene.relay));
