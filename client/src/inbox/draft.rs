@@ -182,6 +182,7 @@ impl Draft {
             to_inbox: inbox.is_some(),
             relay: inbox.unwrap_or(reply.relay),
             submission: self.thread.id,
+            sender: self.thread.sender,
         };
         check_relay(&change.state, &outgoing)?;
         change.state.outbox.push(outgoing);

@@ -140,7 +140,7 @@ fn remove(vault: &Vault, thread: &Thread) -> Outcome<usize> {
         });
         let items = gone.len();
         change.state.outbox.retain(|outgoing| {
-            let goes = outgoing.submission == thread.id;
+            let goes = outgoing.answers(&thread.id, &thread.sender);
             gone.extend(goes.then_some(outgoing.name));
             !goes
         });

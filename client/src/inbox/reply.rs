@@ -48,7 +48,7 @@ pub async fn acknowledge(
     let waits = state
         .outbox
         .iter()
-        .any(|outgoing| outgoing.submission == thread.id);
+        .any(|outgoing| outgoing.answers(&thread.id, &thread.sender));
     if answered && !again && !waits {
         return Err(
             Failure::new(format!("submission {id} is acknowledged already"))
@@ -58,7 +58,7 @@ pub async fn acknowledge(
     if !(answered && waits && !again) {
         put(vault, &state, thread, None, accept_risk, now)?;
     }
-    deliver(vault, Some(thread.id), pace.delay).await?;
+    deliver(vault, Some(thread), pace.delay).await?;
     ui::say(&format!("acknowledged {id}"));
     Ok(())
 }
@@ -82,7 +82,7 @@ pub async fn reply(
     let text = read_text(file.map(PathBuf::as_path))?;
     let text = Some(text.trim_end());
     put(vault, &state, thread, text, accept_risk, now)?;
-    deliver(vault, Some(thread.id), pace.delay).await?;
+    deliver(vault, Some(thread), pace.delay).await?;
     ui::say(&format!("replied to {id}"));
     ui::note(
         "it waits in the sender's return mailbox until they look in, or until it runs out there.",

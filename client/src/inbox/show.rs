@@ -188,7 +188,7 @@ impl Answers<'_> {
             .state
             .outbox
             .iter()
-            .any(|outgoing| outgoing.submission == copy.regards && !outgoing.to_inbox);
+            .any(|outgoing| outgoing.answers(&copy.regards, &copy.send) && !outgoing.to_inbox);
         let own = writer == self.state.device.keys().identity.public();
         let still = if waits && own { " (not sent yet)" } else { "" };
         ui::say_wrapped(&format!("{what} by {who} on {}{still}", copy.written));

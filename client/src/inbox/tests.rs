@@ -420,6 +420,27 @@ fn colleagues_get_no_copy_by_a_roster_that_ran_out() {
     assert_eq!((told, copies), (None, 0));
 }
 
+/// A colleague knows every id, and can send a submission under one as anybody can.
+#[test]
+fn a_twin_of_a_submission_does_not_take_its_unsent_answer_along() {
+    let scene = Scene::new();
+    answered(&scene, false, now());
+    let twin = DhSecret::generate(&mut rng());
+    scene.take(&twin, &scene.submission(1, scene.relay));
+    let state = scene.vault.state().unwrap();
+    let threads = Threads::of(&state);
+    let of = |sender: DhPublic| threads.iter().find(|thread| thread.sender == sender);
+    let unsent = remove(&scene.vault, of(twin.public()).unwrap()).unwrap();
+    assert_eq!(unsent, 0);
+    assert_eq!(
+        scene.vault.state().unwrap().outbox.len(),
+        state.outbox.len()
+    );
+    let unsent = remove(&scene.vault, of(scene.send.public()).unwrap()).unwrap();
+    assert_eq!(unsent, 2);
+    assert!(scene.vault.state().unwrap().outbox.is_empty());
+}
+
 #[test]
 fn staff_connect_to_no_relay_of_a_senders_choice() {
     let scene = Scene::new();

@@ -161,6 +161,16 @@ pub struct Outgoing {
     /// The submission that it answers.
     #[n(4)]
     pub submission: SubmissionId,
+    /// The key that sent that submission: ids are the senders' choice, and two may use one.
+    #[n(5)]
+    pub sender: DhPublic,
+}
+
+impl Outgoing {
+    /// Whether it answers that sender's submission of this id.
+    pub fn answers(&self, submission: &SubmissionId, sender: &DhPublic) -> bool {
+        self.submission == *submission && self.sender == *sender
+    }
 }
 
 impl State {
