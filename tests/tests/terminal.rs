@@ -442,3 +442,45 @@ fn a_root_key_signs_only_after_a_person_saw_the_devices_and_agreed() {
     let done = program.run().succeeded();
     assert!(done.stderr.contains("roster 3 of "), "{}", done.stderr);
 }
+
+#[test]
+fn a_narrow_terminal_begins_no_row_with_a_hostile_text() {
+    const COLUMNS: usize = 40;
+    let stage = stage();
+    let relay = stage.init_relay();
+    let _relay = stage.serve();
+    let contact = stage.init_mechanism("officer", &relay);
+    let lie = "valise:\u{a0}error:\u{a0}your\u{a0}vault\u{a0}is\u{a0}lost";
+    for before in [34, 36, 38, 40] {
+        let text = format!("{}{lie}", "x".repeat(before));
+        stage.send(&contact, &text).succeeded();
+    }
+    let officer = |args: &[&str]| stage.officer("officer").args(args);
+    officer(&["inbox", "pull"]).run().succeeded();
+    let list = officer(&["inbox", "list"]).run().succeeded().stdout;
+    let heads = list.lines().filter(|line| !line.starts_with(' '));
+    let ids: Vec<&str> = heads.filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(ids.len(), 4, "{list}");
+    let mut commands = vec![vec!["inbox", "list"]];
+    commands.extend(ids.into_iter().map(|id| vec!["inbox", "show", id]));
+    let narrow = Setting {
+        through: format!("sh -c 'stty cols {COLUMNS}; exec \"$0\" \"$@\"'"),
+        ..Setting::default()
+    };
+    for command in commands {
+        let dialogue = Dialogue::start_in(&stage, officer(&command), &narrow);
+        let (status, screen) = dialogue.end();
+        assert_eq!(status, 0, "{screen}");
+        assert!(
+            screen.contains("  xxx") || screen.contains("  | xxx"),
+            "{screen}"
+        );
+        for line in screen.lines() {
+            let characters: Vec<char> = line.chars().collect();
+            for row in characters.chunks(COLUMNS) {
+                let row: String = row.iter().collect();
+                assert!(!row.starts_with("valise:"), "{row:?} in\n{screen}");
+            }
+        }
+    }
+}

@@ -152,6 +152,10 @@ fn show_content(content: &Content) {
     for line in handling::describe(&content.handling) {
         ui::say_wrapped(&line);
     }
+    if let Some(note) = &content.handling.note {
+        ui::say("Note on consent, in the sender's words:");
+        ui::quote(note);
+    }
     match content.others.as_slice() {
         [] => ui::say("Sent to no other mechanism, as far as the sender says."),
         others => {
