@@ -142,7 +142,7 @@ impl Init {
             shown(&self.root_path(home))
         ));
         ui::note(
-            "move the root key to a medium that stays offline, with a second copy elsewhere: \
+            "move the root key, and the file .last beside it, to a medium that stays offline, with a second copy elsewhere: \
              whoever has it and its passphrase is the mechanism. Without it no device can be added and the \
              card runs out in 90 days.",
         );

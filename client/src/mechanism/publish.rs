@@ -76,6 +76,14 @@ impl RootArgs {
         } else {
             Consent::Asked
         };
+        let missing = record::path(&self.root);
+        if !missing.exists() {
+            ui::note(&format!(
+                "there is no {}, which would say what this root key signed last: if another copy of the key has one, use \
+                 that copy. It is begun anew.",
+                escape::line(&missing.display().to_string())
+            ));
+        }
         let root = Root::new(key, self.root.clone(), consent);
         root.check_signed_nothing_newer(card)?;
         Ok(root)
