@@ -6,7 +6,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use rand_core::CryptoRng;
-use valise_protocol::card::{Card, Device, Proof, Roster, SignedRoster, VerifiedCard};
+use valise_protocol::card::{
+    Card, Device, Proof, Root as ChainedRoot, Roster, SignedRoster, VerifiedCard,
+};
 use valise_protocol::key::SigningKey;
 
 use crate::escape;
@@ -78,11 +80,23 @@ impl Root {
     /// # Errors
     /// A failure when the person does not agree, or a roster of this number was signed before.
     pub fn sign(&self, roster: &Roster, held: &VerifiedCard) -> Outcome<SignedRoster> {
+        self.sign_as_last_of(held.card().roots().to_vec(), roster, held)
+    }
+
+    /// The same, where this key is the last of a chain that the card held does not know yet.
+    ///
+    /// # Errors
+    /// As [`Root::sign`].
+    pub fn sign_as_last_of(
+        &self,
+        roots: Vec<ChainedRoot>,
+        roster: &Roster,
+        held: &VerifiedCard,
+    ) -> Outcome<SignedRoster> {
         self.check_signed_nothing_newer(held)?;
         show(roster, held);
         self.ask(roster)?;
         let signed = roster.sign(&self.key);
-        let roots = held.card().roots().to_vec();
         let card = Card::new(roots, signed.clone(), Vec::new());
         record::write(&self.path, &Proof::of(&card))?;
         Ok(signed)
