@@ -484,3 +484,30 @@ fn a_narrow_terminal_begins_no_row_with_a_hostile_text() {
         }
     }
 }
+
+#[test]
+fn a_removal_shows_who_stays_and_who_goes_before_the_root_key_signs() {
+    let stage = stage();
+    let relay = stage.init_relay();
+    let _relay = stage.serve();
+    let contact = stage.init_mechanism("officer", &relay);
+    stage.add_device("officer", "second", &contact);
+    let root = stage.root_of("officer");
+    let remove = ["mechanism", "device", "remove", "2", "--root", &root];
+    let remove = stage.officer("officer").args(remove);
+    let remove = remove.secret("--root-passphrase-fd", ROOT);
+    let mut dialogue = Dialogue::start(&stage, remove);
+    dialogue.asked("Remove the device ", "yes");
+    dialogue.see("roster 3 of ");
+    dialogue.see("  1. ");
+    dialogue.see("  no longer on it: ");
+    dialogue.asked("Sign roster 3? [yes/no]", "yes");
+    dialogue.see("removed ");
+    dialogue.see("now pull on every device that is left");
+    assert_eq!(dialogue.end().0, 0);
+    let pull = |whose: &str| stage.officer(whose).args(["inbox", "pull"]).run();
+    let left = pull("officer").succeeded().stderr;
+    assert!(left.contains("roster 3 of "), "{left}");
+    let gone = pull("second").failed().stderr;
+    assert!(gone.contains("no longer on the roster"), "{gone}");
+}
