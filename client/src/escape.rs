@@ -2,7 +2,7 @@
 //!
 //! A submission, a reply or a card may hold anything: terminal commands, characters that reverse or hide others, lines that
 //! imitate this program. Here control and direction characters become visible escapes, and a quoted text carries a mark at the
-//! beginning of every line, also of those that a terminal of 80 columns would begin by itself.
+//! beginning of every line, also of those that a terminal would begin by itself.
 
 use std::fmt::Write;
 
@@ -15,12 +15,12 @@ pub fn line(text: &str) -> String {
     out
 }
 
-/// A text of several lines, each behind `  | ` and of at most 80 columns: nothing in it can pass for a line of ours.
-pub fn quote(text: &str) -> String {
+/// A text of several lines, each behind `  | ` and of at most so many columns: nothing in it can pass for a line of ours.
+pub fn quote(text: &str, most: usize) -> String {
     let mut rows = Vec::new();
     for part in text.replace("\r\n", "\n").split('\n') {
         let part = line(&part.replace('\t', "    "));
-        rows.extend(fold(&part, COLUMNS - MARK.len()));
+        rows.extend(fold(&part, most.saturating_sub(MARK.len()).max(1)));
     }
     let mark = |row: &String| format!("{MARK}{}", row.trim_end_matches(' '));
     let marked: Vec<String> = rows.iter().map(mark).collect();
@@ -64,7 +64,7 @@ pub fn fold(line: &str, most: usize) -> Vec<String> {
 
 /// What stands before every row of a quoted text.
 const MARK: &str = "  | ";
-/// The width of a terminal.
+/// The width of a terminal where it does not say, and the most that is used of a wider one.
 pub const COLUMNS: usize = 80;
 
 fn push(out: &mut String, character: char) {
@@ -113,22 +113,24 @@ mod tests {
     #[test]
     fn a_quoted_line_cannot_pass_for_ours() {
         assert_eq!(
-            quote("x\nvalise: error: y\tz\r\n\r"),
+            quote("x\nvalise: error: y\tz\r\n\r", COLUMNS),
             "  | x\n  | valise: error: y    z\n  | \\u{d}"
         );
     }
 
     #[test]
     fn a_quoted_line_cannot_pass_for_ours_by_being_broken_by_the_terminal() {
-        let before = "x".repeat(COLUMNS - MARK.len());
-        for text in [
-            format!("{before}valise: error: all is lost"),
-            format!("{} valise: error: all is lost", "x ".repeat(38)),
-            format!("{}valise: error: all is lost", "語".repeat(40)),
-        ] {
-            for row in quote(&text).lines() {
-                assert!(row.starts_with(MARK), "{row}");
-                assert!(columns(row) <= COLUMNS, "{row}");
+        for most in [COLUMNS, 40, 20] {
+            let before = "x".repeat(most - MARK.len());
+            for text in [
+                format!("{before}valise: error: all is lost"),
+                format!("{} valise: error: all is lost", "x ".repeat(38)),
+                format!("{}valise: error: all is lost", "語".repeat(40)),
+            ] {
+                for row in quote(&text, most).lines() {
+                    assert!(row.starts_with(MARK), "{row}");
+                    assert!(columns(row) <= most, "{row}");
+                }
             }
         }
     }

@@ -240,7 +240,7 @@ fn check(handling: &Handling) -> Outcome<()> {
         .map_err(|error| Failure::new(format!("the handling does not fit together: {error}")))
 }
 
-/// The handling in words, one line each: for staff, and for the defender before it is sent.
+/// The handling in words, one line each. The note is the sender's own text: whoever shows it quotes it, below these.
 pub fn describe(handling: &Handling) -> Vec<String> {
     let say = |question: &str, answer: &str| format!("{question} {answer}");
     let answer = |answer: Answer| match answer {
@@ -253,9 +253,6 @@ pub fn describe(handling: &Handling) -> Vec<String> {
         say(NAME_IN_PUBLIC, answer(handling.name_in_public)),
         say("Basis of consent:", name(handling.basis, &BASES)),
     ];
-    if let Some(note) = &handling.note {
-        lines.push(say("Note on consent:", &escape::line(note)));
-    }
     lines.push(say("Timing:", name(handling.timing, &TIMINGS)));
     lines.push(say(
         "Attribution of the source:",

@@ -1,6 +1,7 @@
 //! Everything that this program prints or asks goes through here.
 //!
-//! The rules: results go to standard output, everything about them to standard error. Plain sentences, at most 80 columns,
+//! The rules: results go to standard output, everything about them to standard error. Plain sentences, at most 80 columns and never wider
+//! than the terminal,
 //! no boxes, no colour, nothing that moves: a screen reader and a pipe get the same as a terminal. Text from outside is escaped
 //! ([`crate::escape`]) by whoever puts it into a line. Secrets are shown and asked on the terminal itself (`/dev/tty`), never on
 //! a standard stream that might be a file. Programs hand secrets over on file descriptors.
@@ -16,6 +17,8 @@ use zeroize::Zeroizing;
 use crate::escape::{self, COLUMNS};
 use crate::failure::{Failure, Outcome};
 
+/// No terminal is taken to be narrower, in columns.
+const NARROWEST: usize = 20;
 /// The longest secret read from a descriptor, in bytes.
 const SECRET: u64 = 4_096;
 /// What Linux keeps of a line that is typed or pasted, with its end (N_TTY_BUF_SIZE).
@@ -60,12 +63,28 @@ pub fn error(failure: &Failure) {
 
 /// Text from outside, on standard output, quoted.
 pub fn quote(text: &str) {
-    say(&escape::quote(text));
+    say(&escape::quote(text, width()));
 }
 
-/// Breaks at spaces so that no line is over 80 columns; spaces at the beginning stay, and later lines begin with `indent`. A longer word is broken too, or the terminal
+/// How many columns a line may take: 80, or fewer where the terminal has fewer, or it would begin rows of its own with whatever comes next.
+fn width() -> usize {
+    let of = |size: Result<rustix::termios::Winsize, _>| size.ok().map(|size| size.ws_col);
+    let columns = of(rustix::termios::tcgetwinsize(std::io::stdout()))
+        .or_else(|| of(rustix::termios::tcgetwinsize(std::io::stderr())));
+    match columns {
+        // A terminal that does not know its width says 0.
+        None | Some(0) => COLUMNS,
+        Some(columns) => usize::from(columns).clamp(NARROWEST, COLUMNS),
+    }
+}
+
+/// Breaks at spaces so that no line is over 80 columns, or wider than the terminal; spaces at the beginning stay, and later lines begin with `indent`. A longer word is broken too, or the terminal
 /// would begin a line with whatever comes next in it; but contacts and addresses stay whole, to be copied.
 pub fn wrap(text: &str, indent: &str) -> String {
+    wrap_to(width(), text, indent)
+}
+
+fn wrap_to(most: usize, text: &str, indent: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     let words = text.trim_start_matches(' ');
     let begins = text.len() - words.len();
@@ -73,7 +92,7 @@ pub fn wrap(text: &str, indent: &str) -> String {
     let mut column = begins;
     for (at, word) in words.split(' ').enumerate() {
         let width = escape::columns(word);
-        if at > 0 && column + 1 + width > COLUMNS {
+        if at > 0 && column + 1 + width > most {
             out.push('\n');
             out.push_str(indent);
             column = indent.len();
@@ -81,12 +100,12 @@ pub fn wrap(text: &str, indent: &str) -> String {
             out.push(' ');
             column += 1;
         }
-        if column + width <= COLUMNS || is_name(word) {
+        if column + width <= most || is_name(word) {
             out.push_str(word);
             column += width;
             continue;
         }
-        let rows = escape::fold(word, COLUMNS - indent.len());
+        let rows = escape::fold(word, most - indent.len());
         column = indent.len() + rows.last().map_or(0, |row| escape::columns(row));
         out.push_str(&rows.join(&format!("\n{indent}")));
     }
@@ -300,6 +319,14 @@ mod tests {
         let name = format!("{}valise: error: all is lost", "x".repeat(68));
         let wrapped = wrap(&format!("It is called {name}"), "  ");
         assert!(wrapped.lines().all(|line| line.len() <= 80), "{wrapped}");
+        assert!(wrapped.lines().skip(1).all(|line| line.starts_with("  ")));
+    }
+
+    #[test]
+    fn a_narrow_terminal_gets_narrow_lines() {
+        let name = format!("{}valise: error: all is lost", "x".repeat(28));
+        let wrapped = wrap_to(40, &format!("It is called {name}"), "  ");
+        assert!(wrapped.lines().all(|line| line.len() <= 40), "{wrapped}");
         assert!(wrapped.lines().skip(1).all(|line| line.starts_with("  ")));
     }
 

@@ -88,6 +88,8 @@ pub const PREKEY_RENEWAL: u64 = 7 * DAY;
 pub const PREKEY_FRESH: u64 = 14 * DAY;
 /// A prekey's private half outlives its freshness by this many seconds where all mail was acknowledged (spec §5.4).
 pub const PREKEY_GRACE: u64 = 7 * DAY;
+/// However long a relay keeps mail, no more of it counts for the life of prekeys, in days (spec §5.4).
+pub const RETENTION_COUNTED: u64 = 37;
 /// The oldest statement that may be used, after a prompt, when too few devices are fresh (spec §5.3).
 pub const PREKEY_STALE: u64 = 60 * DAY;
 

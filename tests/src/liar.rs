@@ -177,7 +177,7 @@ async fn serve(
     }
 }
 
-/// One link, one request. Whatever fails ends it: the client is the one under test.
+/// One link, as many requests as come. Whatever fails ends it: the client is the one under test.
 async fn link(
     mut send: SendStream,
     mut receive: RecvStream,
@@ -194,14 +194,18 @@ async fn link(
     let mut message = [0; LINK_3];
     receive.read_exact(&mut message).await.ok()?;
     let (_, mut link) = responder.finish(&message).ok()?;
-    let request = request(&mut receive, &mut link).await?;
-    react(
-        &mut send,
-        &mut link,
-        request.kind(),
-        (manners.react)(&request),
-    )
-    .await
+    while let Some(request) = request(&mut receive, &mut link).await {
+        let reaction = (manners.react)(&request);
+        let goes_on = matches!(reaction, Reaction::Answer(_));
+        react(&mut send, &mut link, request.kind(), reaction).await?;
+        if !goes_on {
+            break;
+        }
+    }
+    send.finish().ok()?;
+    // Until the client has it all, or goes away.
+    let _ = send.stopped().await;
+    Some(())
 }
 
 async fn request(receive: &mut RecvStream, link: &mut Link) -> Option<Request> {
@@ -243,9 +247,5 @@ async fn react(
         }
         Reaction::Nonsense(plain) => link.seal(&plain).ok()?,
     };
-    send.write_all(&bytes).await.ok()?;
-    send.finish().ok()?;
-    // Until the client has it all, or goes away.
-    let _ = send.stopped().await;
-    Some(())
+    send.write_all(&bytes).await.ok()
 }

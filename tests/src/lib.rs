@@ -3,6 +3,7 @@
 pub mod card;
 pub mod cast;
 pub mod depositors;
+pub mod desk;
 pub mod liar;
 pub mod own_disk;
 pub mod program;

@@ -205,6 +205,7 @@ impl Stage {
         self.officer(first)
             .args(["mechanism", "device", "add", &request])
             .quietly(["--root", &self.root_of(first), "--yes-the-words-match"])
+            .quietly(["--yes-these-devices"])
             .secret("--root-passphrase-fd", ROOT)
             .run()
             .succeeded();

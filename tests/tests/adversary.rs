@@ -251,42 +251,6 @@ async fn a_forged_expired_or_foreign_card_is_never_used() {
     );
 }
 
-/// A thief has a device that was removed and a relay that hands out the old roster. The devices that are left have made
-/// statements under the new one: the first of them that the thief shows betrays it, and without them there is no majority.
-#[tokio::test]
-async fn a_thief_with_a_removed_device_and_a_lying_relay_gets_nothing_after_the_window() {
-    let mut mechanism = mechanism(3).await;
-    let address = mechanism.address;
-    let old_roster = mechanism.roster();
-    let thief = 2;
-
-    let later = START.plus(15 * DAY);
-    mechanism.rotate(thief, later);
-    let stolen = mechanism.devices[thief].statement.clone().unwrap();
-    let only_the_thief = Card::new(
-        mechanism.roots.clone(),
-        old_roster.clone(),
-        vec![stolen.clone()],
-    );
-    let (result, targets) = with_card(address, only_the_thief.encode(), later).await;
-    assert!(
-        result.card.unwrap().readers(later).is_err(),
-        "one of three is no majority"
-    );
-    assert_eq!(targets, [Target::Sink]);
-
-    mechanism.succeed(later);
-    mechanism.rotate(0, later);
-    mechanism.rotate(1, later);
-    let honest = [0, 1].map(|device: usize| mechanism.devices[device].statement.clone().unwrap());
-    let [a, b] = honest;
-    let mixed = Card::new(mechanism.roots.clone(), old_roster, vec![a, b, stolen]);
-    assert_eq!(
-        refused(address, mixed.encode(), later).await,
-        CardError::NewerEpochInStatement
-    );
-}
-
 #[tokio::test]
 async fn a_card_older_than_the_one_known_is_a_rollback() {
     let relay = LiveRelay::in_memory(|_| ()).await;

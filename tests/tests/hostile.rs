@@ -233,6 +233,8 @@ async fn staff_see_a_hostile_submission_inert_and_the_next_one_opens() {
     }
     assert!(whole.contains("\\u{1b}]52;c;aGk=\\u{7}"), "{whole}");
     assert!(whole.contains("  | an honest case"), "{whole}");
+    let note = "Note on consent, in the sender's words:\n  | ";
+    assert_eq!(whole.matches(note).count(), 5, "{whole}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

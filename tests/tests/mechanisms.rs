@@ -6,6 +6,7 @@ use std::path::Path;
 
 use valise_tests::program::{Done, Invocation};
 use valise_tests::stage::{ROOT, Stage};
+use valise_tests::terminal::Dialogue;
 
 /// The passphrase of every later root key.
 const NEXT: &str = "a third one, for the next root key";
@@ -18,11 +19,16 @@ fn mechanism(stage: &Stage, officer: &str, args: &[&str]) -> Invocation {
     stage.officer(officer).args(["mechanism"]).args(args)
 }
 
-/// What needs the root key in this file.
-fn signed(stage: &Stage, officer: &str, args: &[&str], root: &str, passphrase: &str) -> Invocation {
+/// What needs the root key in this file, and a person who looks at the devices.
+fn asking(stage: &Stage, officer: &str, args: &[&str], root: &str, passphrase: &str) -> Invocation {
     mechanism(stage, officer, args)
         .args(["--root", root])
         .secret("--root-passphrase-fd", passphrase)
+}
+
+/// What needs the root key in this file; the devices are known to be the right ones.
+fn signed(stage: &Stage, officer: &str, args: &[&str], root: &str, passphrase: &str) -> Invocation {
+    asking(stage, officer, args, root, passphrase).args(["--yes-these-devices"])
 }
 
 fn renew_root(stage: &Stage, root: &str, passphrase: &str, new: &str) -> Done {
@@ -72,6 +78,68 @@ fn a_next_root_key_takes_over_and_the_one_before_signs_nothing_more() {
         let pulled = pull(&stage, officer);
         assert!(pulled.starts_with("1 new submission"), "{pulled}");
     }
+}
+
+#[test]
+fn a_root_key_that_gave_way_signs_no_rival_where_the_new_card_is_withheld() {
+    let stage = stage();
+    let relay = stage.init_relay();
+    let serving = stage.serve();
+    let contact = stage.init_mechanism("officer", &relay);
+    stage.add_device("officer", "colleague", &contact);
+    let old = stage.root_of("officer");
+    renew_root(&stage, &old, ROOT, "second.key").succeeded();
+    serving.stop();
+    let by = |root: &str, passphrase: &str| {
+        signed(&stage, "colleague", &["renew"], root, passphrase).run()
+    };
+    let refused = by(&old, ROOT).failed().stderr;
+    assert!(refused.contains("roster 2 only; roster 3 of "), "{refused}");
+    assert!(refused.contains("given way"), "{refused}");
+    // What it brought is what the next key goes on from.
+    let done = by("second.key", NEXT).succeeded();
+    assert!(done.stderr.contains("roster 4 of "), "{}", done.stderr);
+}
+
+#[test]
+fn a_next_root_key_and_other_relays_are_signed_only_after_a_person_saw_the_devices_and_agreed() {
+    let (elsewhere, stage) = (stage(), stage());
+    let (relay, new) = (stage.init_relay(), elsewhere.init_relay());
+    let (_relay, _new) = (stage.serve(), elsewhere.serve());
+    let contact = stage.init_mechanism("officer", &relay);
+    elsewhere.allow(&contact);
+    let root = stage.root_of("officer");
+    let change = |args: &[&str], answer: &str| {
+        let change = asking(&stage, "officer", args, &root, ROOT);
+        let change = match args {
+            ["root", ..] => change.secret("--new-root-passphrase-fd", NEXT),
+            _ => change,
+        };
+        let mut dialogue = Dialogue::start(&stage, change);
+        dialogue.see(" will say that these devices read and answer");
+        dialogue.see("  1. ");
+        dialogue.see(": newest prekey of ");
+        dialogue.see("keeps unread mail for ");
+        dialogue.asked("and no others? Sign roster ", answer);
+        dialogue.end()
+    };
+    let add: [&str; 3] = ["relay", "add", &new];
+    let remove = ["relay", "remove", "1", "--yes"];
+    let renew = ["root", "renew", "--new", "second.key"];
+    let listed = || {
+        let list = mechanism(&stage, "officer", &["relay", "list"]).run();
+        list.succeeded().stdout.matches("relay1").count()
+    };
+    let next = stage.path().join("second.key");
+    for (args, relays) in [(&add[..], 1), (&remove[..], 2), (&renew[..], 1)] {
+        let (status, said) = change(args, "no");
+        assert_eq!(status, 1, "{said}");
+        assert!(said.contains("nothing was signed"), "{said}");
+        assert_eq!((listed(), next.exists()), (relays, false));
+        let (status, said) = change(args, "yes");
+        assert_eq!(status, 0, "{said}");
+    }
+    assert!(next.exists() && stage.path().join("second.key.last").exists());
 }
 
 #[test]

@@ -376,3 +376,111 @@ fn what_is_typed_at_an_ordinary_question_is_shown() {
     dialogue.answer("twelve");
     dialogue.see("twelve");
 }
+
+#[test]
+fn a_root_key_signs_only_after_a_person_saw_the_devices_and_agreed() {
+    let stage = stage();
+    let relay = stage.init_relay();
+    let _relay = stage.serve();
+    stage.init_mechanism("officer", &relay);
+    let root = stage.root_of("officer");
+    let renew = || {
+        let renew = ["mechanism", "renew", "--root", &root];
+        let officer = stage.officer("officer").args(renew);
+        officer.secret("--root-passphrase-fd", ROOT)
+    };
+    let mut dialogue = Dialogue::start(&stage, renew());
+    dialogue.see("roster 2 of ");
+    dialogue.see("  1. ");
+    dialogue.see(": newest prekey of ");
+    dialogue.asked("Sign roster 2? [yes/no]", "no");
+    dialogue.see("valise: error: nothing was signed");
+    assert_eq!(dialogue.end().0, 1);
+
+    let nowhere_to_ask = Setting {
+        through: "setsid --wait".into(),
+        ..Setting::default()
+    };
+    let mut dialogue = Dialogue::start_in(&stage, renew(), &nowhere_to_ask);
+    dialogue.see("newest prekey of ");
+    dialogue.see("there is no terminal to ask on");
+    dialogue.see("--yes-these-devices");
+    assert_eq!(dialogue.end().0, 1);
+
+    let mut dialogue = Dialogue::start(&stage, renew());
+    dialogue.asked("Sign roster 2? [yes/no]", "yes");
+    dialogue.see("renewed until ");
+    assert_eq!(dialogue.end().0, 0);
+    let program = renew().args(["--yes-these-devices"]);
+    let done = program.run().succeeded();
+    assert!(done.stderr.contains("roster 3 of "), "{}", done.stderr);
+}
+
+#[test]
+fn a_narrow_terminal_begins_no_row_with_a_hostile_text() {
+    const COLUMNS: usize = 40;
+    let stage = stage();
+    let relay = stage.init_relay();
+    let _relay = stage.serve();
+    let contact = stage.init_mechanism("officer", &relay);
+    let lie = "valise:\u{a0}error:\u{a0}your\u{a0}vault\u{a0}is\u{a0}lost";
+    for before in [34, 36, 38, 40] {
+        let text = format!("{}{lie}", "x".repeat(before));
+        stage.send(&contact, &text).succeeded();
+    }
+    let officer = |args: &[&str]| stage.officer("officer").args(args);
+    officer(&["inbox", "pull"]).run().succeeded();
+    let list = officer(&["inbox", "list"]).run().succeeded().stdout;
+    let heads = list.lines().filter(|line| !line.starts_with(' '));
+    let ids: Vec<&str> = heads.filter_map(|line| line.split(' ').next()).collect();
+    assert_eq!(ids.len(), 4, "{list}");
+    let mut commands = vec![vec!["inbox", "list"]];
+    commands.extend(ids.into_iter().map(|id| vec!["inbox", "show", id]));
+    let narrow = Setting {
+        through: format!("sh -c 'stty cols {COLUMNS}; exec \"$0\" \"$@\"'"),
+        ..Setting::default()
+    };
+    for command in commands {
+        let dialogue = Dialogue::start_in(&stage, officer(&command), &narrow);
+        let (status, screen) = dialogue.end();
+        assert_eq!(status, 0, "{screen}");
+        assert!(
+            screen.contains("  xxx") || screen.contains("  | xxx"),
+            "{screen}"
+        );
+        for line in screen.lines() {
+            let characters: Vec<char> = line.chars().collect();
+            for row in characters.chunks(COLUMNS) {
+                let row: String = row.iter().collect();
+                assert!(!row.starts_with("valise:"), "{row:?} in\n{screen}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_removal_shows_who_stays_and_who_goes_before_the_root_key_signs() {
+    let stage = stage();
+    let relay = stage.init_relay();
+    let _relay = stage.serve();
+    let contact = stage.init_mechanism("officer", &relay);
+    stage.add_device("officer", "second", &contact);
+    let root = stage.root_of("officer");
+    let remove = ["mechanism", "device", "remove", "2", "--root", &root];
+    let remove = stage.officer("officer").args(remove);
+    let remove = remove.secret("--root-passphrase-fd", ROOT);
+    let mut dialogue = Dialogue::start(&stage, remove);
+    dialogue.asked("Remove the device ", "yes");
+    dialogue.see("roster 3 of ");
+    dialogue.see("  1. ");
+    dialogue.see("  no longer on it: ");
+    dialogue.asked("Sign roster 3? [yes/no]", "yes");
+    dialogue.see("removed ");
+    dialogue.see("now pull on every device that is left");
+    assert_eq!(dialogue.end().0, 0);
+    let pull = |whose: &str| stage.officer(whose).args(["inbox", "pull"]).run();
+    let left = pull("officer").succeeded().stderr;
+    assert!(left.contains("roster 3 of "), "{left}");
+    let gone = pull("second").failed().stderr;
+    assert!(gone.contains("no longer on the roster"), "{gone}");
+}

@@ -33,7 +33,8 @@ struct Draft {
     written: Timestamp,
 }
 
-/// Seals the answer and its copy, and puts both into the vault to be sent; an acknowledgement has no text.
+/// Seals the answer and its copy, and puts both into the vault to be sent; an acknowledgement has no text. `accept` is asked, with the
+/// risk in a sentence, whether the copy goes to prekeys that are not fresh.
 ///
 /// # Errors
 /// A failure when this device cannot answer this submission; the vault is then as it was.
@@ -42,6 +43,7 @@ pub fn put(
     state: &State,
     thread: &Thread,
     text: Option<&str>,
+    accept: impl FnOnce(&str) -> Outcome<bool>,
     now: Timestamp,
 ) -> Outcome<()> {
     let held = card::needed(state, now)?;
@@ -59,8 +61,8 @@ pub fn put(
         written: now.hour(),
     };
     let to_sender = draft.to_sender(state, &held)?;
-    let copy = draft.copy();
-    let to_colleagues = draft.to_colleagues(state, &held, &copy, now)?;
+    let copy = draft.copy(&held);
+    let to_colleagues = draft.to_colleagues(state, &held, &copy, accept, now)?;
     vault.change(|change| {
         draft.send(change, &to_sender, None)?;
         if let Some(envelope) = &to_colleagues {
@@ -134,32 +136,33 @@ impl Draft {
         )
     }
 
-    fn copy(&self) -> Zeroizing<Vec<u8>> {
+    /// With the roster, for a colleague from whom a relay withholds it.
+    fn copy(&self, held: &Held) -> Zeroizing<Vec<u8>> {
         let copy = Message::Copy(Copied {
             id: self.id,
             regards: self.submission.id,
             written: self.written,
             send: self.thread.sender,
             text: self.text.clone(),
+            proof: Some(Proof::of(held.card.card())),
         });
         Zeroizing::new(copy.encode())
     }
 
-    /// For the devices of the card; `None` where this is the only one.
+    /// For the devices of the card; `None` where no other may or can read it.
     fn to_colleagues(
         &self,
         state: &State,
         held: &Held,
         copy: &[u8],
+        accept: impl FnOnce(&str) -> Outcome<bool>,
         now: Timestamp,
     ) -> Outcome<Option<Envelope>> {
         if held.card.roster().devices().len() < 2 {
             return Ok(None);
         }
-        let fresh = held.card.readers(now);
-        let readers = fresh.unwrap_or_else(|_| held.card.readers_despite_staleness(now));
+        let readers = colleagues(held, accept, now)?;
         if readers.is_empty() {
-            ui::note("no other device can read a copy of this today.");
             return Ok(None);
         }
         sealed(&readers, state, copy).map(Some)
@@ -179,6 +182,7 @@ impl Draft {
             to_inbox: inbox.is_some(),
             relay: inbox.unwrap_or(reply.relay),
             submission: self.thread.id,
+            sender: self.thread.sender,
         };
         check_relay(&change.state, &outgoing)?;
         change.state.outbox.push(outgoing);
@@ -199,6 +203,42 @@ impl Draft {
         change.state.remember(&writer, &self.id);
         Ok(())
     }
+}
+
+/// The prekeys that a copy is sealed to, by the rules for every sender (spec §5.3): none of a roster that ran out, and where too few
+/// devices are fresh those that are left only after a person accepted the risk.
+fn colleagues(
+    held: &Held,
+    accept: impl FnOnce(&str) -> Outcome<bool>,
+    now: Timestamp,
+) -> Outcome<Vec<Prekey>> {
+    if held.expired {
+        ui::note(&format!(
+            "the roster ran out on {}, so colleagues get no copy of this: a device that was removed since could read it. \
+             Whoever holds the root key renews it: valise mechanism renew --root FILE",
+            held.card.not_after()
+        ));
+        return Ok(Vec::new());
+    }
+    if let Ok(readers) = held.card.readers(now) {
+        return Ok(readers);
+    }
+    let readers = held.card.readers_despite_staleness(now);
+    if readers.is_empty() {
+        ui::note("no other device can read a copy of this today.");
+        return Ok(readers);
+    }
+    let (fresh, devices) = held.card.freshness(now);
+    let risk = format!(
+        "only {fresh} of the mechanism's {devices} devices have renewed their keys in the last 14 days. Either they are \
+         away, or somebody is holding back a newer roster and has a device that was removed: such a device could read \
+         the copy for your colleagues."
+    );
+    if accept(&risk)? {
+        return Ok(readers);
+    }
+    ui::note("colleagues get no copy of this; only the sender is answered.");
+    Ok(Vec::new())
 }
 
 fn sealed(readers: &[Prekey], state: &State, message: &[u8]) -> Outcome<Envelope> {

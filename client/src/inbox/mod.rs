@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use valise_protocol::time::Timestamp;
 
+use crate::command;
 use crate::failure::{Failure, Outcome};
 use crate::ui::{self, Terminal};
 use crate::vault::Vault;
@@ -89,8 +90,10 @@ impl InboxGroup {
     pub async fn run(&self, now: Timestamp) -> Outcome<()> {
         let vault = self.access.open()?;
         match &self.command {
-            InboxCommand::Pull { watch: true, pace } => watch::watch(&vault, pace.delay).await,
-            InboxCommand::Pull { pace, .. } => pull::once(&vault, pace.delay).await,
+            InboxCommand::Pull { watch: true, pace } => {
+                watch::watch(&vault, pace.delay, &command::now).await
+            }
+            InboxCommand::Pull { pace, .. } => pull::once(&vault, pace.delay, &command::now).await,
             InboxCommand::List => show::list(&vault),
             InboxCommand::Show { id } => show::show(&vault, id, now),
             InboxCommand::Acknowledge { id, again, pace } => {
@@ -138,7 +141,7 @@ fn remove(vault: &Vault, thread: &Thread) -> Outcome<usize> {
         });
         let items = gone.len();
         change.state.outbox.retain(|outgoing| {
-            let goes = outgoing.submission == thread.id;
+            let goes = outgoing.answers(&thread.id, &thread.sender);
             gone.extend(goes.then_some(outgoing.name));
             !goes
         });

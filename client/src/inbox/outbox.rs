@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use valise_protocol::contact::RelayContact;
 use valise_protocol::limits::ENVELOPE;
-use valise_protocol::message::SubmissionId;
 use valise_protocol::wire::{Answer, Request, Target};
 
 use crate::command::now;
@@ -22,6 +21,8 @@ use crate::ui;
 use crate::vault::Vault;
 use crate::vault::state::{Outgoing, State};
 
+use super::thread::Thread;
+
 /// The longest random wait before a deposit, in seconds, where the person names no other.
 pub const LONGEST_WAIT: u64 = 30;
 
@@ -29,7 +30,7 @@ pub const LONGEST_WAIT: u64 = 30;
 ///
 /// # Errors
 /// As [`deliver`].
-pub async fn deliver_answer(vault: &Vault, to: SubmissionId, longest: u64) -> Outcome<()> {
+pub async fn deliver_answer(vault: &Vault, to: &Thread, longest: u64) -> Outcome<()> {
     match until_told(deliver(vault, Some(to), longest)).await {
         Some(delivered) => delivered.map(drop),
         None => Err(interrupted()
@@ -42,20 +43,21 @@ pub async fn deliver_answer(vault: &Vault, to: SubmissionId, longest: u64) -> Ou
 ///
 /// # Errors
 /// The first failure; what was not sent stays and is tried again by the next `pull`.
-pub async fn deliver(vault: &Vault, only: Option<SubmissionId>, longest: u64) -> Outcome<usize> {
+pub async fn deliver(vault: &Vault, only: Option<&Thread>, longest: u64) -> Outcome<usize> {
     let waiting = vault.state()?.outbox;
     let (mut sent, mut held_back, mut failure) = (0, Vec::new(), None);
     for outgoing in waiting {
-        let wanted = only.is_none_or(|id| id == outgoing.submission);
+        let wanted = only.is_none_or(|thread| outgoing.answers(&thread.id, &thread.sender));
         // A copy without its reply would tell colleagues what did not happen.
-        if !wanted || held_back.contains(&outgoing.submission) {
+        let answered = (outgoing.submission, outgoing.sender);
+        if !wanted || held_back.contains(&answered) {
             continue;
         }
         wait(longest).await;
         match send(vault, &outgoing).await {
             Ok(()) => sent += 1,
             Err(error) => {
-                held_back.push(outgoing.submission);
+                held_back.push(answered);
                 failure.get_or_insert(error);
             }
         }

@@ -3,12 +3,12 @@
 //! An envelope is acknowledged to the relay by the poll after it, once its content is on this disk. Cover is dropped in silence, and
 //! so is what was seen before. What does not open here is acknowledged too, or it would come back for ever; it is counted.
 
+use valise_protocol::card::VerifiedCard;
 use valise_protocol::contact::RelayContact;
 use valise_protocol::id::{EnvelopeDigest, MailboxId, RelayId};
 use valise_protocol::time::Timestamp;
 use valise_protocol::wire::{Answer, Item, Request, Target};
 
-use crate::command::now;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::{interrupted, until_told};
 use crate::link::{LinkFault, OpenLink};
@@ -43,6 +43,18 @@ pub(super) enum Stay {
     Watching { seconds: u16, alone: bool },
 }
 
+/// How a stay with one relay ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// Nothing more waits there.
+    Empty,
+    /// Something waits that wants a newer card before it is judged.
+    CardTooOld,
+}
+
+/// What tells the time.
+pub type Clock<'a> = &'a dyn Fn() -> Timestamp;
+
 /// A card fetched longer ago than this, in seconds, may lack a new colleague.
 const SETTLED: u64 = 60;
 /// A watch takes in the newest card at least this often, in seconds.
@@ -63,13 +75,13 @@ impl Tally {
 ///
 /// # Errors
 /// A failure when a relay was not reached, though the others were collected; or when the program was told to stop.
-pub async fn once(vault: &Vault, delay: u64) -> Outcome<()> {
+pub async fn once(vault: &Vault, delay: u64, clock: Clock<'_>) -> Outcome<()> {
     let told = || {
         let failure = interrupted();
         Err(failure.hint("what came is in the vault; the rest still waits: valise inbox pull"))
     };
     let work = async {
-        let silent = collect_all(vault, delay).await?;
+        let silent = collect_all(vault, delay, clock).await?;
         silent.map_or(Ok(()), Err)
     };
     until_told(work).await.unwrap_or_else(told)
@@ -79,12 +91,16 @@ pub async fn once(vault: &Vault, delay: u64) -> Outcome<()> {
 ///
 /// # Errors
 /// A failure when no relay was reached.
-pub(super) async fn collect_all(vault: &Vault, delay: u64) -> Outcome<Option<Failure>> {
+pub(super) async fn collect_all(
+    vault: &Vault,
+    delay: u64,
+    clock: Clock<'_>,
+) -> Outcome<Option<Failure>> {
     let mut tally = Tally::default();
     let (mut asked, mut failures) = (Vec::new(), Vec::new());
     // What one relay says may name another.
     while let Some(relay) = next(vault, &asked)? {
-        if let Err(failure) = collect(vault, &relay, Stay::UntilEmpty, &mut tally).await {
+        if let Err(failure) = collect(vault, &relay, Stay::UntilEmpty, &mut tally, clock).await {
             failures.push((relay.clone(), failure));
         }
         asked.push(relay.id());
@@ -98,9 +114,9 @@ pub(super) async fn collect_all(vault: &Vault, delay: u64) -> Outcome<Option<Fai
     } else {
         Collected::NotAll
     };
-    bury(vault, collected)?;
+    bury(vault, collected, clock())?;
     if reached > 0 {
-        deliver_and_remind(vault, delay).await?;
+        deliver_and_remind(vault, delay, clock).await?;
     }
     let alone = asked.len() == 1;
     let told = |(relay, failure): (RelayContact, Failure)| {
@@ -126,14 +142,15 @@ fn next(vault: &Vault, asked: &[RelayId]) -> Outcome<Option<RelayContact>> {
     Ok(relays.find(|relay| !asked.contains(&relay.id())))
 }
 
-async fn deliver_and_remind(vault: &Vault, delay: u64) -> Outcome<()> {
+async fn deliver_and_remind(vault: &Vault, delay: u64, clock: Clock<'_>) -> Outcome<()> {
     if let Err(failure) = deliver(vault, None, delay).await {
         ui::error(&failure);
     }
-    remind(vault)
+    remind(vault, clock())
 }
 
-/// Takes in everything that one relay has for this device.
+/// Takes in everything that one relay has for this device. Where the card turned out to be too old for what waits, cards are exchanged
+/// again: whoever forges such an envelope must not end the collection before its time.
 ///
 /// # Errors
 /// A failure when it is not reached, or this device is not on the roster.
@@ -142,14 +159,25 @@ pub(super) async fn collect(
     relay: &RelayContact,
     stay: Stay,
     tally: &mut Tally,
+    clock: Clock<'_>,
 ) -> Outcome<()> {
-    let began = now();
-    let mut exchange = exchange(vault, relay, began).await?;
+    while collect_by_one_card(vault, relay, stay, tally, clock).await? == Ended::CardTooOld {}
+    Ok(())
+}
+
+async fn collect_by_one_card(
+    vault: &Vault,
+    relay: &RelayContact,
+    stay: Stay,
+    tally: &mut Tally,
+    clock: Clock<'_>,
+) -> Outcome<Ended> {
+    let mut exchange = exchange(vault, relay, clock()).await?;
     if let Err(failure) = &exchange.published {
         ui::error(failure);
     }
-    let outcome = match check_enrolled(&vault.state()?, began) {
-        Ok(()) => poll(vault, &mut exchange.link, stay, began, tally).await,
+    let outcome = match check_enrolled(&vault.state()?, clock()) {
+        Ok(()) => poll(vault, &mut exchange.link, stay, tally, clock).await,
         Err(failure) => Err(failure),
     };
     exchange.link.finish();
@@ -176,9 +204,10 @@ async fn poll(
     vault: &Vault,
     link: &mut OpenLink,
     stay: Stay,
-    began: Timestamp,
     tally: &mut Tally,
-) -> Outcome<()> {
+    clock: Clock<'_>,
+) -> Outcome<Ended> {
+    let began = clock();
     let mailbox = vault.state()?.address.inbox();
     let (mut cursor, mut removals) = (0, Vec::new());
     loop {
@@ -186,10 +215,10 @@ async fn poll(
         match item.envelope {
             Some(envelope) if item.cursor > cursor => {
                 cursor = item.cursor;
-                let found = take(vault, envelope.as_slice(), now())?;
-                if found == Found::Stranger && now().since(began) > SETTLED {
+                let found = take(vault, envelope.as_slice(), clock())?;
+                if found == Found::Stranger && clock().since(began) > SETTLED {
                     // With the newest card it is looked at again: it was not acknowledged.
-                    return Ok(());
+                    return Ok(Ended::CardTooOld);
                 }
                 tally.count(found);
                 removals.push(EnvelopeDigest::of(envelope.as_slice()));
@@ -199,8 +228,8 @@ async fn poll(
             }
             Some(_) => return Err(LinkFault::Nonsense.into()),
             None => match stay {
-                Stay::Watching { alone: true, .. } if !is_time(vault, began)? => {}
-                _ => return Ok(()),
+                Stay::Watching { alone: true, .. } if !is_time(vault, began, clock())? => {}
+                _ => return Ok(Ended::Empty),
             },
         }
     }
@@ -231,15 +260,14 @@ async fn ask(
 }
 
 /// Whether a watch should exchange cards again.
-fn is_time(vault: &Vault, began: Timestamp) -> Outcome<bool> {
-    let (now, state) = (now(), vault.state()?);
+fn is_time(vault: &Vault, began: Timestamp, now: Timestamp) -> Outcome<bool> {
+    let state = vault.state()?;
     let epoch = card::held(&state, now)?.map_or(0, |held| held.card.epoch());
     Ok(now.since(began) >= REFRESH || prekeys::is_due(&state, epoch, now))
 }
 
 /// Deletes the private halves that are of no more use. With a roster that has run out, or a wrong clock, none.
-pub(super) fn bury(vault: &Vault, collected: Collected) -> Outcome<()> {
-    let now = now();
+pub(super) fn bury(vault: &Vault, collected: Collected, now: Timestamp) -> Outcome<()> {
     vault.change(|change| {
         let held = card::held(&change.state, now)?;
         if held.is_some_and(|held| !held.expired) {
@@ -281,10 +309,22 @@ fn report(tally: Tally) {
     }
 }
 
+/// Which roster this device knows: a relay may have withheld a newer one, and people can compare.
+fn roster(card: &VerifiedCard) -> String {
+    let (epoch, issued) = (card.epoch(), card.issued());
+    match card.roster().devices().len() {
+        1 => format!("roster {epoch} of {issued}; this is the only device."),
+        many => format!(
+            "roster {epoch} of {issued}, {many} devices: every other device should show the same."
+        ),
+    }
+}
+
 /// What the person must do soon.
-fn remind(vault: &Vault) -> Outcome<()> {
-    let (now, state) = (now(), vault.state()?);
+fn remind(vault: &Vault, now: Timestamp) -> Outcome<()> {
+    let state = vault.state()?;
     if let Some(held) = card::held(&state, now)? {
+        ui::note(&roster(&held.card));
         device::tell(&held, now);
     }
     let unread = Threads::of(&state)

@@ -48,7 +48,7 @@ pub async fn acknowledge(
     let waits = state
         .outbox
         .iter()
-        .any(|outgoing| outgoing.submission == thread.id);
+        .any(|outgoing| outgoing.answers(&thread.id, &thread.sender));
     if answered && !again && !waits {
         return Err(
             Failure::new(format!("submission {id} is acknowledged already"))
@@ -56,9 +56,9 @@ pub async fn acknowledge(
         );
     }
     if !(answered && waits && !again) {
-        put(vault, &state, thread, None, now)?;
+        put(vault, &state, thread, None, accept_risk, now)?;
     }
-    deliver_answer(vault, thread.id, pace.delay).await?;
+    deliver_answer(vault, thread, pace.delay).await?;
     ui::say(&format!("acknowledged {id}"));
     Ok(())
 }
@@ -80,13 +80,23 @@ pub async fn reply(
     let id = threads.id(thread);
     submission_of(vault, thread)?;
     let text = read_text(file.map(PathBuf::as_path))?;
-    put(vault, &state, thread, Some(text.trim_end()), now)?;
-    deliver_answer(vault, thread.id, pace.delay).await?;
+    let text = Some(text.trim_end());
+    put(vault, &state, thread, text, accept_risk, now)?;
+    deliver_answer(vault, thread, pace.delay).await?;
     ui::say(&format!("replied to {id}"));
     ui::note(
         "it waits in the sender's return mailbox until they look in, or until it runs out there.",
     );
     Ok(())
+}
+
+/// Asks whether colleagues get a copy despite a risk. Where there is no terminal to ask on, they do not.
+fn accept_risk(risk: &str) -> Outcome<bool> {
+    ui::note(risk);
+    match Terminal::open() {
+        Ok(mut terminal) => terminal.confirm("Send colleagues a copy all the same?"),
+        Err(_) => Ok(false),
+    }
 }
 
 /// The text from a file, from standard input, or asked for.

@@ -152,6 +152,10 @@ fn show_content(content: &Content) {
     for line in handling::describe(&content.handling) {
         ui::say_wrapped(&line);
     }
+    if let Some(note) = &content.handling.note {
+        ui::say("Note on consent, in the sender's words:");
+        ui::quote(note);
+    }
     match content.others.as_slice() {
         [] => ui::say("Sent to no other mechanism, as far as the sender says."),
         others => {
@@ -188,7 +192,7 @@ impl Answers<'_> {
             .state
             .outbox
             .iter()
-            .any(|outgoing| outgoing.submission == copy.regards && !outgoing.to_inbox);
+            .any(|outgoing| outgoing.answers(&copy.regards, &copy.send) && !outgoing.to_inbox);
         let own = writer == self.state.device.keys().identity.public();
         let still = if waits && own { " (not sent yet)" } else { "" };
         ui::say_wrapped(&format!("{what} by {who} on {}{still}", copy.written));

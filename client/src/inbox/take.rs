@@ -1,5 +1,9 @@
 //! One envelope out of the inbox: opened, looked at, and kept or dropped (spec §4.3, §4.5).
+//!
+//! The relay sees how long a device takes until its next poll. So whatever an envelope is, the disk is given the same work: otherwise
+//! the time would tell submissions from cover.
 
+use valise_protocol::card::Proof;
 use valise_protocol::envelope::{Opened, open};
 use valise_protocol::message::{Copied, Mailbox, Message, Submission};
 use valise_protocol::prekey::PrekeySecret;
@@ -7,6 +11,7 @@ use valise_protocol::time::Timestamp;
 
 use crate::failure::Outcome;
 use crate::mechanism::card;
+use crate::ui;
 use crate::vault::Vault;
 use crate::vault::item::{Item, ItemName};
 use crate::vault::state::{Entry, OwnPrekey, Role, State};
@@ -35,13 +40,13 @@ pub fn take(vault: &Vault, envelope: &[u8], now: Timestamp) -> Outcome<Found> {
     let prekeys: Vec<PrekeySecret> = state.prekeys.iter().map(OwnPrekey::secret).collect();
     let references: Vec<&PrekeySecret> = prekeys.iter().collect();
     let Ok(opened) = open(envelope, &state.address, &references) else {
-        return Ok(Found::Unopenable);
+        return nothing_kept(vault, Found::Unopenable);
     };
     let Ok(message) = Message::decode(&opened.message) else {
-        return Ok(Found::Unopenable);
+        return nothing_kept(vault, Found::Unopenable);
     };
     if message.check_found_in(Mailbox::Inbox).is_err() {
-        return Ok(Found::Unopenable);
+        return nothing_kept(vault, Found::Unopenable);
     }
     let taking = Taking {
         vault,
@@ -53,20 +58,50 @@ pub fn take(vault: &Vault, envelope: &[u8], now: Timestamp) -> Outcome<Found> {
         Message::Submission(submission) => {
             let content = submission.content();
             if content.is_ok_and(|content| content.check_addressed(&state.address).is_err()) {
-                return Ok(Found::Unopenable);
+                return nothing_kept(vault, Found::Unopenable);
             }
             taking.submission(&submission)
         }
         Message::Copy(copy) => {
+            let state = learn(vault, state, copy.proof.as_ref(), now)?;
             let held = card::needed(&state, now)?;
             if held.card.roster().has_identity(&opened.writer) {
                 taking.copy(&copy)
             } else {
-                Ok(Found::Stranger)
+                nothing_kept(vault, Found::Stranger)
             }
         }
-        _ => Ok(Found::Nothing),
+        _ => nothing_kept(vault, Found::Nothing),
     }
+}
+
+/// The work of keeping an item, for what is none.
+fn nothing_kept(vault: &Vault, found: Found) -> Outcome<Found> {
+    vault.change(|change| change.add_nothing().map(|()| found))
+}
+
+/// Takes in a roster that is newer than the one held, whoever brought it: the root key signed it. So a device learns what a relay
+/// withholds from it. Gives the state after that.
+fn learn(vault: &Vault, state: State, proof: Option<&Proof>, now: Timestamp) -> Outcome<State> {
+    let known = card::held(&state, now)?.map_or(0, |held| held.card.epoch());
+    let newer = proof.and_then(|proof| {
+        let roster = proof.verify(state.address).ok()?;
+        (roster.epoch() > known).then_some((proof, roster))
+    });
+    let Some((proof, roster)) = newer else {
+        return Ok(state);
+    };
+    let adopted =
+        vault.change(|change| Ok(card::adopt_roster(&mut change.state, proof, now).is_ok()))?;
+    if adopted {
+        ui::note(&format!(
+            "a colleague's copy brought roster {} of {}; this device knew roster {known} only. If the relay does not hand \
+             it out either, it withholds it: tell the relay's operator, and compare with your colleagues.",
+            roster.epoch(),
+            roster.issued()
+        ));
+    }
+    vault.state()
 }
 
 /// An opened envelope on its way into the vault.
@@ -122,7 +157,7 @@ impl Taking<'_> {
     ) -> Outcome<Found> {
         self.vault.change(|change| {
             if change.state.knows_digest(&self.opened.digest) || known(&change.state) {
-                return Ok(Found::Nothing);
+                return change.add_nothing().map(|()| Found::Nothing);
             }
             let item = Item::new(self.opened.writer, &self.opened.message);
             let name = change.add(&item.encode())?;

@@ -1,10 +1,12 @@
 use tempfile::TempDir;
-use valise_protocol::card::{Card, DeviceKeys, Profile, Roster, SignedStatement, first_root};
+use valise_protocol::card::{
+    Card, DeviceKeys, Profile, Proof, Roster, SignedStatement, first_root,
+};
 use valise_protocol::descriptor::{Descriptor, DescriptorFields};
 use valise_protocol::envelope::{open, seal};
 use valise_protocol::id::{Address, MailboxId, RelayId};
 use valise_protocol::key::{DhPublic, DhSecret, SigningKey};
-use valise_protocol::limits::{ENVELOPE, ROSTER_LIFE};
+use valise_protocol::limits::{DAY, ENVELOPE, ROSTER_LIFE};
 use valise_protocol::message::{
     Answer, Attribution, ConsentBasis, Content, Copied, Handling, Message, ReplyKeys, Submission,
     SubmissionId, Timing,
@@ -26,6 +28,7 @@ const TEXT: &str = "Mrs. Example was taken away.\u{1b}]0;x\u{7}";
 struct Scene {
     _dir: TempDir,
     vault: Vault,
+    root: SigningKey,
     address: Address,
     relay: RelayId,
     colleague: DeviceKeys,
@@ -62,6 +65,7 @@ impl Scene {
         Self {
             _dir: dir,
             vault,
+            root,
             address,
             relay: RelayId::of_identity(identity.verifying_key().as_bytes()),
             colleague,
@@ -116,6 +120,7 @@ impl Scene {
             written: now().hour(),
             send: self.send.public(),
             text: None,
+            proof: None,
         })
     }
 
@@ -135,6 +140,11 @@ impl Scene {
             .count()
             - 4
     }
+}
+
+/// For answers to which no risk belongs.
+fn nobody_asks(risk: &str) -> Outcome<bool> {
+    panic!("{risk}")
 }
 
 fn handling() -> Handling {
@@ -200,6 +210,34 @@ fn cover_and_what_does_not_open_leave_nothing_in_the_vault() {
 }
 
 #[test]
+fn every_envelope_gives_the_disk_the_same_work() {
+    let scene = Scene::new();
+    let submission = scene.submission(1, scene.relay);
+    let steps = |writer: &DhSecret, message: &Message, expected: Found| {
+        scene.vault.steps(|| {
+            assert_eq!(scene.take(writer, message), expected);
+        })
+    };
+    let kept = steps(&scene.send, &submission, Found::Submission);
+    assert!(kept > 4, "{kept} steps");
+    let (sender, colleague) = (&scene.send, &scene.colleague.identity);
+    for (writer, message, found) in [
+        (sender, submission, Found::Nothing),
+        (sender, Message::Cover, Found::Nothing),
+        (sender, scene.copy(2, 1), Found::Stranger),
+        (colleague, scene.copy(2, 1), Found::Answer),
+        (colleague, scene.copy(2, 1), Found::Nothing),
+    ] {
+        assert_eq!(steps(writer, &message, found), kept, "{message:?}");
+    }
+    let unopenable = scene.vault.steps(|| {
+        take(&scene.vault, &[0; ENVELOPE], now()).unwrap();
+    });
+    assert_eq!(unopenable, kept);
+    assert_eq!(scene.files(), 2, "only what was kept is there");
+}
+
+#[test]
 fn a_reply_found_in_the_inbox_is_not_taken() {
     let scene = Scene::new();
     scene.take(&scene.send, &scene.submission(1, scene.relay));
@@ -230,6 +268,45 @@ fn only_a_device_of_the_roster_answers_for_the_mechanism() {
     assert_eq!(scene.states(), ["acknowledged"]);
 }
 
+/// The proof of a roster of this number that lists this device and another colleague, signed by that root key.
+fn proof(scene: &Scene, epoch: u64, colleague: &DeviceKeys, root: &SigningKey) -> Proof {
+    let held = card::needed(&scene.vault.state().unwrap(), now()).unwrap();
+    let own = scene.vault.state().unwrap().device.keys().public();
+    let old = held.card.roster();
+    let relays = old.relays().map(<[u8]>::to_vec).collect();
+    let devices = vec![own, colleague.public()];
+    let profile = old.profile().clone();
+    let roster = Roster::new(scene.address, epoch, devices, relays, profile, now()).unwrap();
+    let roots = held.card.card().roots().to_vec();
+    Proof::of(&Card::new(roots, roster.sign(root), Vec::new()))
+}
+
+#[test]
+fn a_colleagues_copy_brings_the_newer_roster_that_a_relay_withholds() {
+    let scene = Scene::new();
+    scene.take(&scene.send, &scene.submission(1, scene.relay));
+    let newcomer = DeviceKeys::generate(&mut rng());
+    let with = |id: u8, epoch: u64, root: &SigningKey| match scene.copy(id, 1) {
+        Message::Copy(mut copy) => {
+            copy.proof = Some(proof(&scene, epoch, &newcomer, root));
+            scene.take(&newcomer.identity, &Message::Copy(copy))
+        }
+        _ => panic!("a copy"),
+    };
+    let known = || {
+        let state = scene.vault.state().unwrap();
+        card::needed(&state, now()).unwrap().card.epoch()
+    };
+    let another = SigningKey::generate(&mut rng());
+    assert_eq!(with(2, 2, &another), Found::Stranger, "not by our root key");
+    assert_eq!(with(3, 1, &scene.root), Found::Stranger, "not newer");
+    assert_eq!(known(), 1);
+    assert_eq!(with(4, 2, &scene.root), Found::Answer);
+    assert_eq!(known(), 2);
+    let removed = &scene.colleague.identity;
+    assert_eq!(scene.take(removed, &scene.copy(5, 1)), Found::Stranger);
+}
+
 #[test]
 fn what_was_deleted_does_not_come_back_and_its_files_are_gone() {
     let scene = Scene::new();
@@ -237,14 +314,8 @@ fn what_was_deleted_does_not_come_back_and_its_files_are_gone() {
     scene.take(&scene.send, &submission);
     let state = scene.vault.state().unwrap();
     let threads = Threads::of(&state);
-    put(
-        &scene.vault,
-        &state,
-        threads.find("0101").unwrap(),
-        None,
-        now(),
-    )
-    .unwrap();
+    let thread = threads.find("0101").unwrap();
+    put(&scene.vault, &state, thread, None, nobody_asks, now()).unwrap();
     assert_eq!(scene.files(), 4, "submission, answer and two envelopes");
     let unsent = remove(&scene.vault, threads.find("0101").unwrap()).unwrap();
     assert_eq!((unsent, scene.files()), (2, 0));
@@ -261,14 +332,8 @@ fn a_reply_proves_its_device_and_colleagues_get_their_copy() {
     let state = scene.vault.state().unwrap();
     let threads = Threads::of(&state);
     let thread = threads.find("01010101").unwrap();
-    put(
-        &scene.vault,
-        &state,
-        thread,
-        Some("we are looking into it"),
-        now(),
-    )
-    .unwrap();
+    let text = Some("we are looking into it");
+    put(&scene.vault, &state, thread, text, nobody_asks, now()).unwrap();
     assert_eq!(scene.states(), ["replied"]);
 
     let state = scene.vault.state().unwrap();
@@ -299,11 +364,81 @@ fn a_reply_proves_its_device_and_colleagues_get_their_copy() {
         panic!("a copy")
     };
     assert_eq!((copy.id, copy.send), (reply.id, scene.send.public()));
+    let roster = copy
+        .proof
+        .expect("it carries the roster")
+        .verify(scene.address);
+    assert!(roster.unwrap().has_identity(&own));
     // This device opens its own copy too, and drops it.
     assert_eq!(
         take(&scene.vault, &envelope, now()).unwrap(),
         Found::Nothing
     );
+}
+
+/// Answers the only submission; gives the risk that was told and how many envelopes wait to go to colleagues.
+fn answered(scene: &Scene, accepts: bool, now: Timestamp) -> (Option<String>, usize) {
+    scene.take(&scene.send, &scene.submission(1, scene.relay));
+    let state = scene.vault.state().unwrap();
+    let threads = Threads::of(&state);
+    let thread = threads.find("0101").unwrap();
+    let mut told = None;
+    let accept = |risk: &str| {
+        told = Some(risk.to_owned());
+        Ok(accepts)
+    };
+    put(&scene.vault, &state, thread, Some("a secret"), accept, now).unwrap();
+    let outbox = scene.vault.state().unwrap().outbox;
+    assert!(!outbox[0].to_inbox, "the sender is answered in any case");
+    (told, outbox.len() - 1)
+}
+
+#[test]
+fn colleagues_get_a_copy_by_stale_prekeys_only_when_a_person_accepts_the_risk() {
+    let later = now().plus(15 * DAY);
+    for accepts in [false, true] {
+        let (told, copies) = answered(&Scene::new(), accepts, later);
+        let told = told.expect("the person is asked");
+        assert!(
+            told.contains("only 0 of the mechanism's 2 devices"),
+            "{told}"
+        );
+        assert!(told.contains("such a device could read"), "{told}");
+        assert_eq!(copies, usize::from(accepts));
+    }
+    let (told, copies) = answered(&Scene::new(), false, now());
+    assert_eq!(
+        (told, copies),
+        (None, 1),
+        "fresh colleagues need no question"
+    );
+}
+
+#[test]
+fn colleagues_get_no_copy_by_a_roster_that_ran_out() {
+    let (told, copies) = answered(&Scene::new(), true, now().plus(ROSTER_LIFE));
+    assert_eq!((told, copies), (None, 0));
+}
+
+/// A colleague knows every id, and can send a submission under one as anybody can.
+#[test]
+fn a_twin_of_a_submission_does_not_take_its_unsent_answer_along() {
+    let scene = Scene::new();
+    answered(&scene, false, now());
+    let twin = DhSecret::generate(&mut rng());
+    scene.take(&twin, &scene.submission(1, scene.relay));
+    let state = scene.vault.state().unwrap();
+    let threads = Threads::of(&state);
+    let of = |sender: DhPublic| threads.iter().find(|thread| thread.sender == sender);
+    let unsent = remove(&scene.vault, of(twin.public()).unwrap()).unwrap();
+    assert_eq!(unsent, 0);
+    assert_eq!(
+        scene.vault.state().unwrap().outbox.len(),
+        state.outbox.len()
+    );
+    let unsent = remove(&scene.vault, of(scene.send.public()).unwrap()).unwrap();
+    assert_eq!(unsent, 2);
+    assert!(scene.vault.state().unwrap().outbox.is_empty());
 }
 
 #[test]
@@ -316,7 +451,7 @@ fn staff_connect_to_no_relay_of_a_senders_choice() {
     let state = scene.vault.state().unwrap();
     let threads = Threads::of(&state);
     let thread = threads.find("0101").unwrap();
-    let failure = put(&scene.vault, &state, thread, None, now()).unwrap_err();
+    let failure = put(&scene.vault, &state, thread, None, nobody_asks, now()).unwrap_err();
     assert!(
         failure.what().contains("not on a relay of this mechanism"),
         "{failure}"

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use valise_protocol::contact::RelayContact;
 use valise_protocol::id::RelayId;
 use valise_protocol::limits::WAIT_SECONDS;
 
@@ -12,7 +13,7 @@ use crate::mechanism::prekeys::Collected;
 use crate::ui;
 use crate::vault::Vault;
 
-use super::pull::{Stay, Tally, bury, collect, collect_all};
+use super::pull::{Clock, Stay, Tally, bury, collect, collect_all};
 
 /// When no relay answers the watch tries again after so many seconds, then twice as many, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: u64 = 5;
@@ -23,13 +24,13 @@ const LONGEST_PAUSE: u64 = 300;
 ///
 /// # Errors
 /// A failure of the first collection.
-pub async fn watch(vault: &Vault, delay: u64) -> Outcome<()> {
+pub async fn watch(vault: &Vault, delay: u64, clock: Clock<'_>) -> Outcome<()> {
     let work = async {
-        if let Some(failure) = collect_all(vault, delay).await? {
+        if let Some(failure) = collect_all(vault, delay, clock).await? {
             ui::error(&failure);
         }
         ui::note("watching the inbox; stop with Ctrl-C");
-        watch_relays(vault).await
+        watch_relays(vault, clock).await
     };
     // Dropping the work is safe at any of its waits: what is in the vault is whole, and what was not acknowledged comes again.
     until_told(work).await.unwrap_or_else(|| {
@@ -38,7 +39,7 @@ pub async fn watch(vault: &Vault, delay: u64) -> Outcome<()> {
     })
 }
 
-async fn watch_relays(vault: &Vault) -> Outcome<()> {
+async fn watch_relays(vault: &Vault, clock: Clock<'_>) -> Outcome<()> {
     let mut pause = FIRST_PAUSE;
     let mut silent: Vec<RelayId> = Vec::new();
     loop {
@@ -49,11 +50,11 @@ async fn watch_relays(vault: &Vault) -> Outcome<()> {
             seconds: WAIT_SECONDS / share,
             alone,
         };
-        let (mut answered, mut fault) = (false, None);
+        let (mut answered, mut fault) = (0, None);
         for relay in &relays {
-            match collect(vault, relay, stay, &mut Tally::default()).await {
+            match collect(vault, relay, stay, &mut Tally::default(), clock).await {
                 Ok(()) => {
-                    answered = true;
+                    answered += 1;
                     silent.retain(|id| *id != relay.id());
                 }
                 Err(failure) if alone => fault = Some(failure),
@@ -68,13 +69,25 @@ async fn watch_relays(vault: &Vault) -> Outcome<()> {
             }
         }
         match fault {
-            Some(failure) if !answered => {
+            Some(failure) if answered == 0 => {
                 ui::note(&format!("{}; trying again in {pause} s", failure.what()));
                 tokio::time::sleep(Duration::from_secs(pause)).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
             _ => pause = FIRST_PAUSE,
         }
-        bury(vault, Collected::NotAll)?;
+        let collected = if answered == relays.len() && names_no_other(vault, &relays)? {
+            Collected::Everything
+        } else {
+            Collected::NotAll
+        };
+        bury(vault, collected, clock())?;
     }
+}
+
+/// Whether there is no relay but these now: what one of them said may have named another.
+fn names_no_other(vault: &Vault, asked: &[RelayContact]) -> Outcome<bool> {
+    let asked: Vec<RelayId> = asked.iter().map(RelayContact::id).collect();
+    let now = relays(&vault.state()?)?;
+    Ok(now.iter().all(|relay| asked.contains(&relay.id())))
 }

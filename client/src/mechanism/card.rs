@@ -1,14 +1,20 @@
 //! The mechanism's own card as a device holds it, and what its people must be told in time.
 
 use minicbor::bytes::ByteVec;
-use valise_protocol::card::{Card, CardError, Device, SignedStatement, VerifiedCard, merge};
+use valise_protocol::card::{
+    Card, CardError, Device, Proof, Roster, SignedStatement, VerifiedCard, merge,
+};
 use valise_protocol::contact::{Contact, RelayContact, Way};
-use valise_protocol::limits::{DAY, PREKEY_FRESH, ROSTER_REMINDER};
+use valise_protocol::descriptor::SignedDescriptor;
+use valise_protocol::limits::{DAY, PREKEY_FRESH, RETENTION_COUNTED, ROSTER_REMINDER};
 use valise_protocol::time::Timestamp;
 use valise_protocol::words::pseudonym;
 
+use crate::escape;
 use crate::failure::{Failure, Outcome};
 use crate::vault::state::State;
+
+use super::prekeys::AFTER_RETENTION;
 
 /// How long before too few devices are fresh the person is told, in seconds.
 const FRESHNESS_REMINDER: u64 = 5 * DAY;
@@ -82,6 +88,27 @@ pub fn adopt(state: &mut State, card: Card, now: Timestamp) -> Result<(), CardEr
     Ok(())
 }
 
+/// Takes a roster into the state that came without prekeys: by a colleague's copy, or from beside the root key. Those known of its devices
+/// stay.
+///
+/// # Errors
+/// [`CardError`]; the state is then as it was.
+pub fn adopt_roster(state: &mut State, proof: &Proof, now: Timestamp) -> Result<(), CardError> {
+    let roster = proof
+        .verify(state.address)
+        .map_err(|_| CardError::BadSignature)?;
+    let held = held(state, now).ok().flatten();
+    let known = held.iter().flat_map(|held| held.card.card().statements());
+    let statements = known.filter(|signed| {
+        let statement = signed.verify();
+        statement.is_ok_and(|statement| roster.has_signing_key(statement.signing_key()))
+    });
+    let card = proof.clone().into_card(statements.cloned().collect());
+    let card = card.verify(state.address, state.known.as_ref(), now)?;
+    keep(state, &card);
+    Ok(())
+}
+
 /// Puts a card into the state.
 pub fn keep(state: &mut State, card: &VerifiedCard) {
     state.known = Some(card.known());
@@ -94,7 +121,7 @@ pub fn keep(state: &mut State, card: &VerifiedCard) {
         .map(|relay| relay.retention_days().1)
         .max()
     {
-        state.retention_days = longest;
+        state.retention_days = longest.min(RETENTION_COUNTED);
     }
 }
 
@@ -113,6 +140,26 @@ fn contact_of(card: &VerifiedCard, before: &str) -> Option<Contact> {
         })
     };
     Contact::new(card.address(), card.relays().map(way).collect())
+}
+
+/// How long each relay of a roster says that it keeps unread mail, a sentence each.
+pub fn retention(roster: &Roster) -> Vec<String> {
+    let relays = roster
+        .relays()
+        .filter_map(|bytes| SignedDescriptor::decode(bytes).ok()?.verify_undated().ok());
+    let told = relays.map(|relay| {
+        let (shortest, longest) = relay.retention_days();
+        let host = escape::line(relay.contact().host());
+        let mut told = format!("{host} keeps unread mail for {shortest} to {longest} days");
+        if longest > RETENTION_COUNTED {
+            let last = RETENTION_COUNTED + AFTER_RETENTION / DAY;
+            told.push_str(&format!(
+                "; devices delete the keys that open it {last} days after they stopped being fresh, so that what waits longer may not open"
+            ));
+        }
+        told
+    });
+    told.collect()
 }
 
 /// The card to publish: the one held, with this device's newest prekey.

@@ -128,6 +128,7 @@ async fn add(
     let request = read_request(file)?;
     let vault = access.open()?;
     refresh(&vault, now).await;
+    root.learn(&vault, now)?;
     let held = card::needed(&vault.state()?, now)?;
     let devices = with_device(&held.card, &request)?;
     if !words_match {
@@ -208,6 +209,7 @@ async fn remove(
 ) -> Outcome<()> {
     let vault = access.open()?;
     refresh(&vault, now).await;
+    root.learn(&vault, now)?;
     let state = vault.state()?;
     let held = card::needed(&state, now)?;
     let devices = held.card.roster().devices();
@@ -229,7 +231,11 @@ async fn remove(
     ui::say(&format!("removed {name}"));
     try_publish(&vault, now).await;
     ui::note(
-        "it opens nothing that is sent to the new card. What it holds already, and what waits for it on the relay from \
+        "now pull on every device that is left, and compare the number of the roster that each of them shows: a relay may hide \
+         the new one from some of them.",
+    );
+    ui::note(
+        "the removed device opens nothing that is sent to the new card. What it holds already, and what waits for it on the relay from \
          before, its keys still open: if it was taken from you, think of those as read.",
     );
     Ok(())

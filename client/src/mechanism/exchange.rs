@@ -84,6 +84,10 @@ async fn over(
     let theirs = newest_card(&mut link, vault, now).await?;
     renew_prekey(vault, now)?;
     let state = vault.state()?;
+    // What it hands out it has, whatever it answered when that was published.
+    if theirs.as_ref().is_some_and(|card| has_newest(card, &state)) {
+        mark_published(vault)?;
+    }
     let mut published = Ok(());
     if let Some(held) = card::held(&state, now)?
         && is_news(&state, &held, theirs.as_ref())
@@ -157,6 +161,15 @@ fn is_news(state: &State, held: &Held, theirs: Option<&VerifiedCard>) -> bool {
     theirs.is_none_or(|theirs| {
         theirs.epoch() < held.card.epoch() || newest(theirs) != newest(&held.card)
     })
+}
+
+/// Whether a card carries this device's newest prekey.
+fn has_newest(card: &VerifiedCard, state: &State) -> bool {
+    let own = state.device.keys().signing.verifying_key();
+    let (theirs, ours) = (card.statement(&own), state.prekeys.last());
+    theirs
+        .zip(ours)
+        .is_some_and(|(theirs, ours)| theirs.prekey().hash() == *ours.secret().hash())
 }
 
 async fn publish(link: &mut OpenLink, held: &VerifiedCard, state: &State) -> Outcome<()> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use minicbor::bytes::ByteVec;
 use qrcode::QrCode;
 use qrcode::render::unicode::Dense1x2;
-use valise_protocol::card::{Card, Profile, Roster, first_root, is_language};
+use valise_protocol::card::{Card, Profile, Proof, Roster, first_root, is_language};
 use valise_protocol::contact::{Contact, RelayContact, Way};
 use valise_protocol::id::Address;
 use valise_protocol::key::SigningKey;
@@ -23,7 +23,7 @@ use crate::vault::{Vault, passphrase};
 
 use super::card;
 use super::publish::{descriptor, publish, would_be_refused, write_card};
-use super::root;
+use super::{record, root};
 
 /// What a new mechanism says of itself.
 #[derive(clap::Args, Debug)]
@@ -65,6 +65,8 @@ struct New {
     root: SigningKey,
     state: State,
     contact: Contact,
+    /// The first roster, as it is written down beside the root key.
+    first: Proof,
 }
 
 impl Init {
@@ -94,6 +96,9 @@ impl Init {
             .clone()
             .unwrap_or_else(|| home.path().join("card"));
         write_card(&held.card, &path)?;
+        for relay in card::retention(held.card.roster()) {
+            ui::note(&format!("the relay {relay}"));
+        }
         say_contact(&new.contact.to_string(), self.qr);
         self.explain(&new, &home, &path);
         match publish(&vault, now).await {
@@ -124,6 +129,7 @@ impl Init {
         let root = passphrase::new(self.root_passphrase_fd, "the root key")?;
         let mut rng = random::system();
         root::write(&self.root_path(home), &root, &new.root, &mut rng)?;
+        record::write(&self.root_path(home), &new.first)?;
         Vault::create(home, &vault, &new.state, &mut rng)
     }
 
@@ -136,7 +142,7 @@ impl Init {
             shown(&self.root_path(home))
         ));
         ui::note(
-            "move the root key to a medium that stays offline, with a second copy elsewhere: \
+            "move the root key, and the file .last beside it, to a medium that stays offline, with a second copy elsewhere: \
              whoever has it and its passphrase is the mechanism. Without it no device can be added and the \
              card runs out in 90 days.",
         );
@@ -215,6 +221,7 @@ impl New {
             .sign(&root);
         let card = Card::new(first_root(&root), roster, Vec::new());
         let card = card.verify(address, None, now).map_err(would_be_refused)?;
+        let first = Proof::of(card.card());
         let complete = card::with_own_prekey(&state, &card).verify(address, None, now);
         card::keep(&mut state, &complete.map_err(would_be_refused)?);
         debug_assert!(
@@ -227,6 +234,7 @@ impl New {
             root,
             state,
             contact,
+            first,
         })
     }
 }

@@ -1,8 +1,9 @@
 //! `valise mechanism …`: the mechanism's keys, devices and card.
 
-pub mod root;
-pub mod card;
 pub mod prekeys;
+pub mod card;
+pub mod record;
+pub mod root;
 pub mod exchange;
 pub mod publish;
 pub mod init;
@@ -121,6 +122,7 @@ impl MechanismGroup {
     async fn renew(&self, root: &RootArgs, now: Timestamp) -> Outcome<()> {
         let vault = self.access.open()?;
         publish::refresh(&vault, now).await;
+        root.learn(&vault, now)?;
         let state = vault.state()?;
         let held = card::needed(&state, now)?;
         let root = root.open(&held.card)?;

@@ -4,7 +4,9 @@
 //! pass off the old roster beside it. The private half of an old one is what opens old mail, so it dies as early as it may.
 
 use rand_core::CryptoRng;
-use valise_protocol::limits::{DAY, PREKEY_FRESH, PREKEY_GRACE, PREKEY_RENEWAL};
+use valise_protocol::limits::{
+    DAY, PREKEY_FRESH, PREKEY_GRACE, PREKEY_RENEWAL, RETENTION_COUNTED, SKEW,
+};
 use valise_protocol::time::Timestamp;
 
 use crate::vault::state::{OwnPrekey, State};
@@ -18,22 +20,28 @@ pub enum Collected {
     NotAll,
 }
 
-/// A prekey lives at least these many days after it stopped being fresh beyond the relay's longest retention.
-const AFTER_RETENTION: u64 = 2 * DAY;
+/// So many seconds longer than the relay's longest retention a prekey lives after it stopped being fresh.
+pub const AFTER_RETENTION: u64 = 2 * DAY;
 
 /// Whether a new prekey is due under this roster.
 pub fn is_due(state: &State, epoch: u64, now: Timestamp) -> bool {
     state.prekeys.last().is_none_or(|newest| {
-        let old = now.since(newest.issued) >= PREKEY_RENEWAL;
+        let old = now.since(newest.issued) >= PREKEY_RENEWAL || is_of_the_future(newest, now);
         // A statement of the same second would not replace the one before it.
         let outdated = newest.epoch < epoch && now > newest.issued;
         old || outdated
     })
 }
 
-/// Makes a new prekey if one is due.
+/// Made while the clock was ahead: no sender uses its statement, and no relay takes it (spec §5.3).
+fn is_of_the_future(prekey: &OwnPrekey, now: Timestamp) -> bool {
+    prekey.issued > now.plus(SKEW)
+}
+
+/// Makes a new prekey if one is due. One of the future that was never published goes.
 pub fn renew(state: &mut State, epoch: u64, now: Timestamp, rng: &mut impl CryptoRng) {
     if is_due(state, epoch, now) {
+        state.forget_prekeys(|prekey| is_of_the_future(prekey, now) && !prekey.published);
         state.prekeys.push(OwnPrekey::generate(epoch, now, rng));
     }
 }
@@ -48,6 +56,7 @@ pub fn bury(state: &mut State, collected: Collected, now: Timestamp) -> usize {
     let successor = state.prekeys[successor].issued;
     let at_worst = state
         .retention_days
+        .min(RETENTION_COUNTED)
         .saturating_mul(DAY)
         .saturating_add(AFTER_RETENTION);
     state.forget_prekeys(|prekey| {
@@ -105,6 +114,30 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_was_ahead_once_does_not_stop_renewal() {
+        let mut state = state(&[0]);
+        renew(&mut state, 1, day(400), &mut rng());
+        assert_eq!(left(&state), [0, 400], "made while the clock was ahead");
+        renew(&mut state, 1, day(7), &mut rng());
+        assert_eq!(
+            left(&state),
+            [0, 7],
+            "no relay took it, so nobody seals to it"
+        );
+        renew(&mut state, 1, day(7).minus(SKEW), &mut rng());
+        assert_eq!(left(&state), [0, 7], "an hour is nothing");
+    }
+
+    #[test]
+    fn a_published_prekey_from_the_future_is_kept_and_followed() {
+        let mut state = state(&[0, 400]);
+        renew(&mut state, 1, day(7), &mut rng());
+        assert_eq!(left(&state), [0, 400, 7]);
+        renew(&mut state, 1, day(8), &mut rng());
+        assert_eq!(left(&state), [0, 400, 7], "once");
+    }
+
+    #[test]
     fn a_new_roster_brings_a_new_prekey() {
         let mut state = state(&[0]);
         renew(&mut state, 2, DAY_0, &mut rng());
@@ -130,6 +163,13 @@ mod tests {
         );
         assert_eq!(bury(&mut state, Collected::NotAll, day(14 + 37 + 2)), 1);
         assert_eq!(left(&state), [50]);
+    }
+
+    #[test]
+    fn no_private_half_outlives_53_days_whatever_a_relay_says() {
+        let mut state = state(&[0, 50]);
+        state.retention_days = 366;
+        assert_eq!(bury(&mut state, Collected::NotAll, day(53)), 1);
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use valise_protocol::card::{Card, CardError, Device, Root, Roster, SignedRoster, VerifiedCard};
+use valise_protocol::card::{
+    Card, CardError, Device, Root as ChainedRoot, Roster, SignedRoster, VerifiedCard,
+};
 use valise_protocol::contact::RelayContact;
 use valise_protocol::descriptor::SignedDescriptor;
-use valise_protocol::key::SigningKey;
 use valise_protocol::time::Timestamp;
 
 use crate::dial::Connection;
@@ -19,7 +20,8 @@ use crate::vault::state::State;
 
 use super::card;
 use super::exchange::{exchange, relays};
-use super::root;
+use super::record;
+use super::root::{self, Consent, Root};
 
 /// Where the root key is, and how its passphrase comes.
 #[derive(clap::Args, Clone, Debug)]
@@ -30,17 +32,63 @@ pub struct RootArgs {
     /// Read the root key's passphrase from this open file descriptor
     #[arg(long, value_name = "N")]
     pub root_passphrase_fd: Option<u32>,
+    /// For programs: the devices that are signed for are the right ones
+    #[arg(long)]
+    pub yes_these_devices: bool,
 }
 
 impl RootArgs {
-    /// The root key, which signs for this card.
+    /// Takes in the roster that lies beside the root key, where it is newer than the one held: a relay may withhold it.
     ///
     /// # Errors
-    /// Those of [`root::read`] and [`root::check_signs`].
-    pub fn open(&self, card: &VerifiedCard) -> Outcome<SigningKey> {
+    /// A failure when what lies there does not hold.
+    pub fn learn(&self, vault: &Vault, now: Timestamp) -> Outcome<()> {
+        let state = vault.state()?;
+        let Some((proof, roster)) = record::read(&self.root, state.address)? else {
+            return Ok(());
+        };
+        let known = card::held(&state, now)?.map_or(0, |held| held.card.epoch());
+        if roster.epoch() <= known {
+            return Ok(());
+        }
+        let adopted = vault.change(|change| {
+            // What was signed last counts though it ran out: the next one follows it. What cannot be taken in is told when the key is opened.
+            let at = now.min(roster.not_after().minus(1));
+            Ok(card::adopt_roster(&mut change.state, &proof, at).is_ok())
+        })?;
+        if adopted {
+            ui::note(&format!(
+                "this device knew roster {known} only; roster {} of {} was taken in from beside the root key.",
+                roster.epoch(),
+                roster.issued()
+            ));
+        }
+        Ok(())
+    }
+
+    /// The root key, which signs what follows this card.
+    ///
+    /// # Errors
+    /// Those of [`root::read`], [`root::check_signs`] and [`Root::check_signed_nothing_newer`].
+    pub fn open(&self, card: &VerifiedCard) -> Outcome<Root> {
         let passphrase = passphrase::existing(self.root_passphrase_fd, "the root key")?;
-        let root = root::read(&self.root, &passphrase)?;
-        root::check_signs(&root, card)?;
+        let key = root::read(&self.root, &passphrase)?;
+        root::check_signs(&key, card)?;
+        let consent = if self.yes_these_devices {
+            Consent::Given
+        } else {
+            Consent::Asked
+        };
+        let missing = record::path(&self.root);
+        if !missing.exists() {
+            ui::note(&format!(
+                "there is no {}, which would say what this root key signed last: if another copy of the key has one, use \
+                 that copy. It is begun anew.",
+                escape::line(&missing.display().to_string())
+            ));
+        }
+        let root = Root::new(key, self.root.clone(), consent);
+        root.check_signed_nothing_newer(card)?;
         Ok(root)
     }
 }
@@ -63,7 +111,7 @@ pub async fn descriptor(relay: &RelayContact, now: Timestamp) -> Outcome<Vec<u8>
 pub fn keep_roster(
     vault: &Vault,
     signed: &SignedRoster,
-    root: &SigningKey,
+    root: &Root,
     now: Timestamp,
 ) -> Outcome<()> {
     let held = card::needed(&vault.state()?, now)?;
@@ -76,15 +124,15 @@ pub fn keep_roster(
 /// As [`keep_roster`].
 pub fn keep_card(
     vault: &Vault,
-    roots: &[Root],
+    roots: &[ChainedRoot],
     signed: &SignedRoster,
-    root: &SigningKey,
+    root: &Root,
     now: Timestamp,
 ) -> Outcome<()> {
     vault.change(|change| {
         let held = card::needed(&change.state, now)?;
         let roster = signed
-            .verify(&root.verifying_key(), change.state.address)
+            .verify(&root.key().verifying_key(), change.state.address)
             .map_err(would_be_refused)?;
         let statements = held.card.card().statements().iter().filter(|signed| {
             signed
@@ -109,14 +157,14 @@ pub fn keep_card(
 pub fn next_roster(
     card: &VerifiedCard,
     devices: Vec<Device>,
-    root: &SigningKey,
+    root: &Root,
     now: Timestamp,
 ) -> Outcome<SignedRoster> {
     let roster = card
         .roster()
         .succeeded_by(devices, now)
         .map_err(would_be_refused)?;
-    Ok(roster.sign(root))
+    root.sign(&roster, card)
 }
 
 /// Signs the next roster with the same devices, new dates, and the relays as they describe themselves now.
@@ -126,7 +174,7 @@ pub fn next_roster(
 pub async fn renewed_roster(
     state: &State,
     card: &VerifiedCard,
-    root: &SigningKey,
+    root: &Root,
     now: Timestamp,
 ) -> Outcome<SignedRoster> {
     let mut descriptors = Vec::new();
@@ -152,7 +200,7 @@ pub async fn renewed_roster(
 pub fn roster_with_relays(
     card: &VerifiedCard,
     descriptors: Vec<Vec<u8>>,
-    root: &SigningKey,
+    root: &Root,
     now: Timestamp,
 ) -> Outcome<SignedRoster> {
     let old = card.roster();
@@ -165,7 +213,7 @@ pub fn roster_with_relays(
         old.profile().clone(),
         now,
     );
-    Ok(roster.map_err(would_be_refused)?.sign(root))
+    root.sign(&roster.map_err(would_be_refused)?, card)
 }
 
 fn old_descriptor(card: &VerifiedCard, relay: &RelayContact) -> Option<Vec<u8>> {

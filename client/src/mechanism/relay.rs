@@ -93,6 +93,7 @@ async fn add(
     })?;
     let vault = access.open()?;
     refresh(&vault, now).await;
+    root.learn(&vault, now)?;
     let held = card::needed(&vault.state()?, now)?;
     let mut listed = of(&held.card);
     check_new(&listed, relay.id())?;
@@ -150,6 +151,7 @@ async fn remove(
 ) -> Outcome<()> {
     let vault = access.open()?;
     refresh(&vault, now).await;
+    root.learn(&vault, now)?;
     let state = vault.state()?;
     let held = card::needed(&state, now)?;
     let mut listed = of(&held.card);

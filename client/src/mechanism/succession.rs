@@ -18,7 +18,7 @@ use crate::vault::command::Access;
 use crate::vault::passphrase;
 
 use super::card;
-use super::publish::{self, RootArgs, refresh, try_publish};
+use super::publish::{self, RootArgs, refresh, try_publish, would_be_refused};
 use super::root;
 
 /// What can be done about root keys.
@@ -62,24 +62,33 @@ async fn renew(
 ) -> Outcome<()> {
     let vault = access.open()?;
     refresh(&vault, now).await;
+    old.learn(&vault, now)?;
     let held = card::needed(&vault.state()?, now)?;
     let old = old.open(&held.card)?;
     let mut rng = random::system();
-    let new = SigningKey::generate(&mut rng);
+    let new = old.followed_by(SigningKey::generate(&mut rng), file.to_path_buf());
     let roots = held.card.card().roots().to_vec();
-    let roots = next_root(roots, &old, &new).ok_or_else(full)?;
+    let roots = next_root(roots, old.key(), new.key()).ok_or_else(full)?;
     let devices = held.card.roster().devices().to_vec();
-    let signed = publish::next_roster(&held.card, devices, &new, now)?;
+    let roster = held.card.roster().succeeded_by(devices, now);
+    let roster = roster.map_err(would_be_refused)?;
     // The file first: a card that nobody could sign again would be the end of the mechanism.
-    let passphrase = passphrase::new(passphrase_fd, "the next root key")?;
-    root::write(file, &passphrase, &new, &mut rng)?;
+    let signed = new.sign_as_last_of(roots.clone(), &roster, &held.card, || {
+        let passphrase = passphrase::new(passphrase_fd, "the next root key")?;
+        root::write(file, &passphrase, new.key(), &mut rng)
+    })?;
     publish::keep_card(&vault, &roots, &signed, &new, now)?;
+    let kept = card::needed(&vault.state()?, now)?;
+    if let Err(failure) = old.give_way(&kept.card) {
+        // It is in effect all the same.
+        ui::note(failure.what());
+    }
     let shown = escape::line(&file.display().to_string());
     ui::say(&format!("the next root key is in {shown}"));
     try_publish(&vault, now).await;
     ui::note(
-        "it alone signs from now on: move it to a medium that stays offline, with a second copy elsewhere. The address and the \
-         contact line stay as they are.",
+        "it alone signs from now on: move it, and the file .last beside it, to a medium that stays offline, with a second copy \
+         elsewhere. The address and the contact line stay as they are.",
     );
     ui::note(
         "when every relay has the new card, destroy all copies of the key before: who has never seen the new card would still \

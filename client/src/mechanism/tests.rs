@@ -9,7 +9,8 @@ use valise_protocol::prekey::PrekeySecret;
 use valise_protocol::time::Timestamp;
 
 use super::card::{self, Held};
-use super::root;
+use super::publish::next_roster;
+use super::root::{self, Consent, Root};
 use crate::random::system as rng;
 use crate::vault::state::{OwnPrekey, State};
 
@@ -21,6 +22,7 @@ pub(super) struct Scene {
     pub(super) began: Timestamp,
     root: SigningKey,
     others: Vec<DeviceKeys>,
+    longest_retention: u64,
 }
 
 impl Scene {
@@ -39,6 +41,7 @@ impl Scene {
             began: BEGAN,
             root,
             others,
+            longest_retention: 30,
         };
         let card = scene.card(1, BEGAN);
         card::keep(&mut scene.state, &card);
@@ -51,7 +54,7 @@ impl Scene {
         let devices = std::iter::once(own).chain(self.others.iter().map(DeviceKeys::public));
         let profile = Profile::named(vec![("en".into(), "Example".into())]);
         let address = self.state.address;
-        let relays = vec![descriptor()];
+        let relays = vec![descriptor(self.longest_retention)];
         let roster = Roster::new(address, epoch, devices.collect(), relays, profile, issued);
         let signed = roster.unwrap().sign(&self.root);
         let statements = self.others.iter().map(|keys| {
@@ -74,7 +77,7 @@ impl Scene {
     }
 }
 
-fn descriptor() -> Vec<u8> {
+fn descriptor(longest: u64) -> Vec<u8> {
     let fields = DescriptorFields {
         static_key: DhPublic::from_bytes([1; 32]),
         tls_pin: [2; 32],
@@ -84,7 +87,7 @@ fn descriptor() -> Vec<u8> {
         port: 443,
         operator: String::new(),
         jurisdiction: String::new(),
-        retention_days: (23, 40),
+        retention_days: (23, longest),
         reaches: vec![],
     };
     let identity = SigningKey::from_bytes(&[8; 32]);
@@ -179,8 +182,18 @@ fn the_card_to_publish_carries_this_devices_newest_prekey() {
 }
 
 #[test]
-fn retention_follows_the_relays_own_word() {
-    assert_eq!(Scene::new(1).state.retention_days, 40);
+fn a_relays_retention_counts_for_prekeys_up_to_37_days_and_is_told() {
+    let mut scene = Scene::new(1);
+    assert_eq!(scene.state.retention_days, 30);
+    let told = card::retention(scene.held(BEGAN).card.roster());
+    assert_eq!(told, ["relay.example keeps unread mail for 23 to 30 days"]);
+    scene.longest_retention = 366;
+    let card = scene.card(2, BEGAN.plus(1));
+    card::keep(&mut scene.state, &card);
+    assert_eq!(scene.state.retention_days, 37);
+    let told = card::retention(card.roster());
+    assert!(told[0].contains("23 to 366 days"), "{told:?}");
+    assert!(told[0].contains("39 days after"), "{told:?}");
 }
 
 #[test]
@@ -203,4 +216,43 @@ fn a_root_key_opens_under_its_passphrase_and_signs_for_its_own_mechanism_only() 
     std::fs::write(&path, bytes).unwrap();
     let damaged = root::read(&path, "a root passphrase").unwrap_err();
     assert!(damaged.what().contains("damaged"), "{damaged}");
+}
+
+#[test]
+fn a_root_key_signs_no_second_roster_of_one_number() {
+    let dir = tempfile::tempdir().unwrap();
+    let scene = Scene::new(3);
+    let held = scene.held(BEGAN).card;
+    let key = || SigningKey::from_bytes(scene.root.expose());
+    let root = || Root::new(key(), dir.path().join("root.key"), Consent::Given);
+    let devices = |count: usize| held.roster().devices()[..count].to_vec();
+    next_roster(&held, devices(2), &root(), BEGAN.plus(1)).unwrap();
+    // Another machine, with the same medium, from which the newer roster is withheld.
+    let refused = next_roster(&held, devices(3), &root(), BEGAN.plus(2)).unwrap_err();
+    assert!(
+        refused.what().contains("has signed roster 2 of"),
+        "{refused}"
+    );
+    let opened = root().check_signed_nothing_newer(&held).unwrap_err();
+    assert!(opened.what().contains("knows roster 1 only"), "{opened}");
+}
+
+#[test]
+fn a_record_beside_the_root_key_that_does_not_hold_signs_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("root.key");
+    let (scene, other) = (Scene::new(1), Scene::new(1));
+    let root = |scene: &Scene| {
+        let key = SigningKey::from_bytes(scene.root.expose());
+        Root::new(key, path.clone(), Consent::Given)
+    };
+    let held = |scene: &Scene| scene.held(BEGAN).card;
+    let devices = held(&other).roster().devices().to_vec();
+    next_roster(&held(&other), devices.clone(), &root(&other), BEGAN.plus(1)).unwrap();
+    let refused = root(&scene).check_signed_nothing_newer(&held(&scene));
+    assert!(refused.unwrap_err().what().contains("another mechanism's"));
+    // One of the same number that this device does not hold.
+    let rival = other.card(2, BEGAN.plus(2));
+    let refused = root(&other).check_signed_nothing_newer(&rival).unwrap_err();
+    assert!(refused.what().contains("another roster 2"), "{refused}");
 }

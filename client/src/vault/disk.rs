@@ -141,6 +141,14 @@ impl Disk {
         fs::remove_file(&path)
     }
 
+    /// Removes a file that holds nothing, without overwriting it or waiting for the disk.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn drop_empty(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.dir.join(name))
+    }
+
     /// Makes new, renamed and removed names last.
     ///
     /// # Errors

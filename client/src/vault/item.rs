@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 pub struct ItemName(#[cbor(n(0), with = "minicbor::bytes")] [u8; 16]);
 
 /// An opened message: who wrote it, and its exact bytes (spec §4.5).
-#[derive(Debug, Encode, Decode)]
+#[derive(Encode, Decode)]
 #[cbor(map)]
 pub struct Item {
     /// The key that wrote it, proved when the envelope was opened.
@@ -105,6 +105,15 @@ impl Item {
     }
 }
 
+/// The message is not shown.
+impl fmt::Debug for Item {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Item")
+            .field("writer", &self.writer)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Drop for Item {
     fn drop(&mut self) {
         zeroize::Zeroize::zeroize(&mut self.message);
@@ -148,6 +157,20 @@ mod tests {
         assert_eq!(open(&[1; 32], a, &long).unwrap().len(), ENVELOPE);
         assert_eq!(open(&[1; 32], b, &short), Err(Damaged));
         assert_eq!(open(&[2; 32], a, &short), Err(Damaged));
+    }
+
+    #[test]
+    fn an_item_does_not_show_its_message() {
+        let item = Item::new(DhPublic::from_bytes([1; 32]), b"a secret");
+        let shown = format!("{item:?} {item:#?}");
+        assert!(
+            shown.contains("Item") && !shown.contains("message"),
+            "{shown}"
+        );
+        assert!(
+            !shown.contains("97") && !shown.contains("secret"),
+            "{shown}"
+        );
     }
 
     #[test]

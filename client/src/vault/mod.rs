@@ -53,6 +53,7 @@ pub struct Change<'a> {
     /// The state to be written.
     pub state: State,
     removed: Vec<ItemName>,
+    fillers: Vec<ItemName>,
 }
 
 /// What was found when a vault's pieces were read.
@@ -171,14 +172,25 @@ impl Vault {
             vault: self,
             state,
             removed: Vec::new(),
+            fillers: Vec::new(),
         };
         let result = with(&mut change)?;
-        let Change { state, removed, .. } = change;
+        let Change {
+            state,
+            removed,
+            fillers,
+            ..
+        } = change;
         self.disk.sync().map_err(|error| not_written(&error))?;
         self.write_state(&state, &mut random::system())?;
         for name in removed {
             self.disk
                 .scrub(&name.to_string())
+                .map_err(|error| not_written(&error))?;
+        }
+        for name in fillers {
+            self.disk
+                .drop_empty(&name.to_string())
                 .map_err(|error| not_written(&error))?;
         }
         Ok(result)
@@ -292,6 +304,17 @@ impl Change<'_> {
         Ok(name)
     }
 
+    /// Costs the disk what [`Change::add`] costs, and leaves nothing: whoever sees how long a change takes shall not see whether something
+    /// was kept.
+    ///
+    /// # Errors
+    /// A failure of the disk.
+    pub fn add_nothing(&mut self) -> Outcome<()> {
+        let name = self.add(&[])?;
+        self.fillers.push(name);
+        Ok(())
+    }
+
     /// Removes and overwrites an item's file once the state no longer names it.
     pub fn remove(&mut self, name: ItemName) {
         self.removed.push(name);
@@ -314,6 +337,17 @@ fn read_key(disk: &Disk) -> Outcome<Piece<Vec<u8>>> {
     good(&copy_of(KEY))
         .map(Piece::Second)
         .ok_or_else(|| damaged("key"))
+}
+
+#[cfg(test)]
+impl Vault {
+    /// How many steps on the disk something takes.
+    pub(crate) fn steps(&self, what: impl FnOnce()) -> u32 {
+        use std::sync::atomic::Ordering;
+        let before = self.disk.fuse.load(Ordering::Relaxed);
+        what();
+        before - self.disk.fuse.load(Ordering::Relaxed)
+    }
 }
 
 /// Nothing secret.

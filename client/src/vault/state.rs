@@ -11,7 +11,7 @@ use valise_protocol::hash::sha256;
 use valise_protocol::id::{Address, MailboxId, RelayId};
 use valise_protocol::kem::KemSeed;
 use valise_protocol::key::{DhPublic, DhSecret, SigningKey};
-use valise_protocol::limits::KEM_SEED;
+use valise_protocol::limits::{KEM_SEED, RETENTION_COUNTED};
 use valise_protocol::message::SubmissionId;
 use valise_protocol::prekey::PrekeySecret;
 use valise_protocol::time::Timestamp;
@@ -56,7 +56,8 @@ pub struct State {
     /// Sealed envelopes that wait to be deposited, oldest first.
     #[n(10)]
     pub outbox: Vec<Outgoing>,
-    /// The longest that the mechanism's relays keep anything, in days, as far as this device has heard.
+    /// The longest that the mechanism's relays keep anything, in days, as far as this device has heard and as far as it counts
+    /// (spec §5.4).
     #[n(11)]
     pub retention_days: u64,
 }
@@ -160,6 +161,16 @@ pub struct Outgoing {
     /// The submission that it answers.
     #[n(4)]
     pub submission: SubmissionId,
+    /// The key that sent that submission: ids are the senders' choice, and two may use one.
+    #[n(5)]
+    pub sender: DhPublic,
+}
+
+impl Outgoing {
+    /// Whether it answers that sender's submission of this id.
+    pub fn answers(&self, submission: &SubmissionId, sender: &DhPublic) -> bool {
+        self.submission == *submission && self.sender == *sender
+    }
 }
 
 impl State {
@@ -179,7 +190,7 @@ impl State {
             seen_salt: Secret::new(&salt),
             digests: Vec::new(),
             outbox: Vec::new(),
-            retention_days: LONGEST_RETENTION_DAYS,
+            retention_days: RETENTION_COUNTED,
         }
     }
 
@@ -297,9 +308,6 @@ impl Entry {
         }
     }
 }
-
-/// What a relay may keep at most, until one has told: no prekey dies earlier for not knowing.
-const LONGEST_RETENTION_DAYS: u64 = 60;
 
 #[cfg(test)]
 mod tests {

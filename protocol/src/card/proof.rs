@@ -3,7 +3,7 @@
 use minicbor::{Decode, Encode};
 use thiserror::Error;
 
-use crate::card::{Card, Root, Roster, SignedRoster, check_roots};
+use crate::card::{Card, Root, Roster, SignedRoster, SignedStatement, check_roots};
 use crate::id::Address;
 use crate::key::Signature;
 
@@ -48,5 +48,14 @@ impl Proof {
             signature: self.signature,
         };
         signed.verify(&last, address).map_err(|_| ProofError)
+    }
+
+    /// The card that it makes with these statements; nothing in it is believed yet.
+    pub fn into_card(self, statements: Vec<SignedStatement>) -> Card {
+        let roster = SignedRoster {
+            bytes: self.roster,
+            signature: self.signature,
+        };
+        Card::new(self.roots, roster, statements)
     }
 }

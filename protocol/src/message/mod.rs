@@ -135,6 +135,8 @@ pub struct Copied {
     pub send: DhPublic,
     /// `None` where it was an acknowledgement.
     pub text: Option<String>,
+    /// The writer's roster: a colleague from whom a newer one is withheld learns it so.
+    pub proof: Option<Proof>,
 }
 
 #[derive(Encode, Decode)]
@@ -204,6 +206,8 @@ struct CopyMap {
     send: DhPublic,
     #[n(5)]
     text: Option<String>,
+    #[n(6)]
+    proof: Option<Proof>,
 }
 
 /// Only the kind.
@@ -240,6 +244,7 @@ impl Message {
                 written: copy.written,
                 send: copy.send,
                 text: copy.text.clone(),
+                proof: copy.proof.clone(),
             }),
         }
     }
@@ -315,6 +320,7 @@ fn decode_copy(bytes: &[u8]) -> Result<Message, MessageError> {
         written: map.written,
         send: map.send,
         text: map.text,
+        proof: map.proof,
     }))
 }
 

@@ -50,13 +50,14 @@ fn reply(text: Option<&str>) -> Reply {
     }
 }
 
-fn copy() -> Message {
+fn copy(proof: Option<Proof>) -> Message {
     Message::Copy(Copied {
         id: SubmissionId::from_bytes([1; 16]),
         regards: SubmissionId::from_bytes([2; 16]),
         written: NOW.hour(),
         send: DhPublic::from_bytes([3; 32]),
         text: None,
+        proof,
     })
 }
 
@@ -67,7 +68,8 @@ fn every_kind_survives_its_bytes() {
         submission("x"),
         Message::Acknowledgement(reply(None)),
         Message::Reply(reply(Some("y"))),
-        copy(),
+        copy(None),
+        copy(Some(reply(None).proof)),
     ] {
         assert_eq!(Message::decode(&message.encode()), Ok(message));
     }
@@ -146,7 +148,7 @@ fn kinds_stay_in_their_mailboxes() {
         Err(MessageError::WrongMailbox)
     );
     assert_eq!(
-        copy().check_found_in(Mailbox::Return),
+        copy(None).check_found_in(Mailbox::Return),
         Err(MessageError::WrongMailbox)
     );
     assert!(Message::Cover.check_found_in(Mailbox::Return).is_ok());

@@ -145,6 +145,7 @@ impl World {
             written: self.now.hour(),
             send: self.defender.send().public(),
             text: None,
+            proof: Some(Proof::of(&self.card)),
         };
         Message::Copy(copy).encode()
     }

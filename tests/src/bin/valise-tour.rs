@@ -137,6 +137,7 @@ fn second_device(stage: &Stage, contact: &str) {
             "--root",
             &stage.root_of("officer-1"),
             "--yes-the-words-match",
+            "--yes-these-devices",
         ])
         .secret("--root-passphrase-fd", ROOT),
     );

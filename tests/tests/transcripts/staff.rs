@@ -90,7 +90,7 @@ fn the_changes_of_a_mechanism_are_as_written_down() {
     let signed = |args: &[&str], root: &str| {
         let signed = officer(&stage).args(["mechanism"]).args(args);
         signed
-            .args(["--root", root])
+            .args(["--root", root, "--yes-these-devices"])
             .secret("--root-passphrase-fd", ROOT)
     };
     let publish = || officer(&stage).args(["mechanism", "publish"]);

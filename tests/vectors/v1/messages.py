@@ -12,7 +12,7 @@ KIND = {0: ("both", M({0: U()})),
         1: ("inbox", M({0: U(), 1: B(16), 2: U(), 3: REPLY_KEYS, 4: B(1, 55724)})),
         2: ("return", M({0: U(), 1: B(16), 2: B(16), 3: TIME_ON_THE_HOUR, 4: PROOF})),
         3: ("return", M({0: U(), 1: B(16), 2: B(16), 3: TIME_ON_THE_HOUR, 4: PROOF, 5: REPLY_TEXT})),
-        4: ("inbox", M({0: U(), 1: B(16), 2: B(16), 3: TIME_ON_THE_HOUR, 4: B(32)}, {5: REPLY_TEXT}))}
+        4: ("inbox", M({0: U(), 1: B(16), 2: B(16), 3: TIME_ON_THE_HOUR, 4: B(32)}, {5: REPLY_TEXT, 6: PROOF}))}
 
 
 def check_content(raw, address):                                                                             # §4.5

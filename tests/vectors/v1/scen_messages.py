@@ -108,6 +108,7 @@ def messages(V):
       REPLY | {4: proof(3, {2: 1_000_000_000, 3: 1_000_086_400})}, mailbox="return", writer=DEV[2].pub[1], **ident)
     G("accept-copy-of-reply", "A copy with text.", "ok", COPY | {5: "We have it."}, **wc)
     G("accept-copy-of-acknowledgement", "A copy without text.", "ok", COPY, **wc)
+    G("accept-copy-with-a-roster", "A copy with its writer's proof.", "ok", COPY | {5: "We have it.", 6: proof()}, **wc)
     G("accept-reply-with-senseless-dates", "The proof's roster ends before it begins, and its epoch is above both: a proof's dates are not looked at.",
       "ok", REPLY | {4: proof(2, {1: 10, 2: 5, 3: 4})}, **w)
     G("reject-reply-in-inbox", "Kind 3 where the table does not put it.", "wrong-kind", REPLY, **wc)
