@@ -28,7 +28,7 @@ struct State {
     durable: Mutex<Durable>,
 }
 
-#[derive(Default, Clone)]
+#[derive(Default)]
 struct Durable {
     files: BTreeMap<u64, Vec<u8>>,
     dirs: BTreeMap<PathBuf, BTreeMap<String, u64>>,
@@ -85,7 +85,8 @@ impl PowerDisk {
     /// Cuts the power: writes to `into` what a start after it finds of `dir`. `reached` says of a block written since the
     /// last sync whether it got there all the same.
     pub fn cut(&self, dir: &Path, into: &Path, mut reached: impl FnMut() -> bool) {
-        let durable = self.0.durable.lock().unwrap().clone();
+        // Held to the end: no sync may complete meanwhile, or what may only follow it would seem to have come first.
+        let durable = self.0.durable.lock().unwrap();
         fs::create_dir_all(into).unwrap();
         for (name, inode) in durable.dirs.get(dir).into_iter().flatten() {
             let mut bytes = durable.files.get(inode).cloned().unwrap_or_default();

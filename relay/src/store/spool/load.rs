@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
+use super::disk::Disk;
 use super::segment::{EXTENT, SLOT, Segment};
 use super::shared::Shared;
 
@@ -26,8 +27,8 @@ pub(super) struct Way {
 }
 
 impl Way {
-    pub fn new(segment: Arc<Segment>) -> Self {
-        let direct = segment.open_direct().ok().map(Arc::new);
+    pub fn new(disk: &dyn Disk, segment: Arc<Segment>) -> Self {
+        let direct = segment.open_direct(disk).ok().map(Arc::new);
         Self { segment, direct }
     }
 }

@@ -59,7 +59,7 @@ impl<'a> Rebuild<'a> {
             }
         }
         let last = segments.last().filter(|last| last.live() > 0);
-        Ok(last.map(|last| Active::new(last.clone(), end)))
+        Ok(last.map(|last| Active::new(&*self.shared.disk, last.clone(), end)))
     }
 
     /// Reads one head; returns the first slot that was never used.

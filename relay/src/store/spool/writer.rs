@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 use valise_protocol::id::Address;
 
 use super::deposits::Incoming;
+use super::disk::Disk;
 use super::flight::Flights;
 use super::index::{Name, io_error};
 use super::load::Way;
@@ -52,9 +53,9 @@ pub(super) struct Active {
 }
 
 impl Active {
-    pub fn new(segment: Arc<Segment>, next: u32) -> Self {
+    pub fn new(disk: &dyn Disk, segment: Arc<Segment>, next: u32) -> Self {
         Self {
-            way: Way::new(segment),
+            way: Way::new(disk, segment),
             next,
         }
     }
@@ -372,7 +373,7 @@ impl Writer {
             }
             return Err(error);
         }
-        self.active = Some(Active::new(segment, 0));
+        self.active = Some(Active::new(&*shared.disk, segment, 0));
         self.reap()
     }
 
