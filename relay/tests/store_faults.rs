@@ -323,7 +323,7 @@ fn where_the_page_cache_cannot_be_passed_by_deposits_are_durable_all_the_same() 
 
 /// Ten envelopes in ten mailboxes over two segments, a card, an inbox with an envelope that one of two devices removed.
 async fn sample(dir: &Path) {
-    let store = Spool::open(config(dir)).unwrap();
+    let store = Spool::open(witnessed(dir)).unwrap();
     store.allow_inbox(address(1)).await.unwrap();
     store.put_card(address(1), vec![5; 1_000]).await.unwrap();
     for number in 1..=10 {
@@ -369,6 +369,14 @@ async fn missing(store: &Spool) -> usize {
     let mail = store.next(inbox(1), Reader::Holder, Cursor(0), START).await;
     let whole = mail.is_ok_and(|mail| mail.is_some_and(|m| number_of(&m.envelope) == 11));
     missing + usize::from(!whole)
+}
+
+/// With its witness beside the segments, where [`copy`] takes it along.
+fn witnessed(dir: &Path) -> SpoolConfig {
+    SpoolConfig {
+        witness: Some(dir.join("witness")),
+        ..config(dir)
+    }
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -423,7 +431,7 @@ fn a_flipped_bit_is_always_noticed_and_costs_one_record_at_most() {
             (random >> 33) as usize % n
         };
         for round in 0..if long() { 1_000 } else { 60 } {
-            let kind = ["keys", "manifest", "segment", "segment"][round % 4];
+            let kind = ["keys", "manifest", "segment", "segment", "witness"][round % 5];
             let candidates = files(&whole, kind);
             let name = candidates[below(candidates.len())]
                 .file_name()
@@ -431,13 +439,13 @@ fn a_flipped_bit_is_always_noticed_and_costs_one_record_at_most() {
                 .to_owned();
             copy(&whole, &hurt);
             let mut bytes = fs::read(hurt.join(&name)).unwrap();
-            let mut at = below(if round % 8 == 2 { 2_048 } else { bytes.len() });
+            let mut at = below(if round % 10 == 2 { 2_048 } else { bytes.len() });
             while kind == "segment" && !in_use(&bytes, at) {
                 at = below(bytes.len());
             }
             bytes[at] ^= 1 << below(8);
             fs::write(hurt.join(&name), bytes).unwrap();
-            let store = Spool::open(config(&hurt)).unwrap();
+            let store = Spool::open(witnessed(&hurt)).unwrap();
             let lost = missing(&store).await;
             let noticed = store.usage().await.unwrap().damaged;
             assert!(noticed >= 1, "byte {at} of {name:?} was not noticed");
@@ -458,6 +466,7 @@ fn a_truncated_or_missing_file_is_noticed_and_never_a_panic() {
             "manifest",
             "segment-0000000001",
             "segment-0000000002",
+            "witness",
         ] {
             let length = fs::metadata(whole.join(file)).unwrap().len();
             for left in [
@@ -476,7 +485,10 @@ fn a_truncated_or_missing_file_is_noticed_and_never_a_panic() {
                         opened.unwrap().set_len(left).unwrap();
                     }
                 }
-                match Spool::open(config(&hurt)) {
+                match Spool::open(witnessed(&hurt)) {
+                    Err(OpenError::WitnessDamaged) => assert_eq!(file, "witness"),
+                    // Nothing says that there ever was one.
+                    Ok(_) if file == "witness" && left.is_none() => (),
                     Err(OpenError::KeysMissing | OpenError::KeysDamaged) => {
                         assert_eq!(file, "keys");
                     }

@@ -51,7 +51,7 @@ fn create_dir(disk: &dyn Disk, dir: &Path) -> Result<(), OpenError> {
 fn load_keys(config: &SpoolConfig, has_segments: bool) -> Result<(Keys, bool), OpenError> {
     let loaded = Keys::load(&config.dir)?;
     let new = loaded.is_none();
-    let (keys, damaged) = match loaded {
+    let (keys, mut damaged) = match loaded {
         Some(loaded) => loaded,
         None if has_segments => return Err(OpenError::KeysMissing),
         None => (
@@ -65,7 +65,7 @@ fn load_keys(config: &SpoolConfig, has_segments: bool) -> Result<(Keys, bool), O
     if let Some(path) = &config.witness
         && !config.accept_rollback
     {
-        witness::check(path, &keys)?;
+        damaged |= witness::check(path, &keys)?;
     }
     if new {
         // Before the first segment, so that segments without keys are always a loss and never a beginning.
