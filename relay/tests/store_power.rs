@@ -5,7 +5,7 @@
 mod stores;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -13,7 +13,9 @@ use std::sync::{Arc, Mutex};
 
 use stores::power::PowerDisk;
 use stores::*;
-use valise_relay::store::{Cursor, Deposit, DeviceTag, Mailbox, Reader, Spool, Store, StoreError};
+use valise_relay::store::{
+    Cursor, Deposit, DeviceTag, Disk, Mailbox, Reader, Spool, SpoolConfig, Store, StoreError,
+};
 
 /// What clients know of each thing they work on: how far it was acknowledged to have come, and how far it may have come. The
 /// oracle of every test of loss.
@@ -247,21 +249,31 @@ async fn lost(dir: &Path, before: &Journal, after: &Journal) -> usize {
     wrong.count()
 }
 
-/// Cuts the power again and again while clients work; `lie` takes the sync out. Returns how much is wrong afterwards.
-async fn cut_while_working(lie: bool) -> usize {
+/// Cuts the power again and again while clients work on segments of so many slots; `lie` takes the sync out. Returns how much is
+/// wrong afterwards.
+async fn cut_while_working(lie: bool, slots: u32) -> usize {
     let dir = tempfile::tempdir().unwrap();
     let live = dir.path().join("live");
     let disk = PowerDisk::new();
-    let store = Arc::new(Spool::open_on(Box::new(disk.clone()), config(&live)).unwrap());
+    let config = SpoolConfig {
+        slots,
+        ..config(&live)
+    };
+    let store = Arc::new(Spool::open_on(Box::new(disk.clone()), config).unwrap());
     if lie {
         disk.lie();
     }
     let journal = Shared::default();
+    // Each deposit into small segments takes more syncs.
+    let (each, every) = match (long(), slots) {
+        (true, _) => (150, 1),
+        (false, 8..) => (14, 3),
+        (false, _) => (6, 4),
+    };
     let working = tokio::spawn({
         let (store, journal) = (store.clone(), journal.clone());
-        async move { work(&store, &journal, if long() { 150 } else { 14 }).await }
+        async move { work(&store, &journal, each).await }
     });
-    let every = if long() { 1 } else { 3 };
     // All cuts are taken while the clients work, and looked at afterwards: looking takes longer than the work.
     let (mut cuts, mut seen, mut random) = (Vec::new(), 0, 1_u64);
     while !working.is_finished() {
@@ -298,12 +310,21 @@ async fn cut_while_working(lie: bool) -> usize {
 
 #[test]
 fn a_power_cut_loses_nothing_that_was_acknowledged() {
-    assert_eq!(runtime().block_on(cut_while_working(false)), 0);
+    assert_eq!(runtime().block_on(cut_while_working(false, 8)), 0);
+}
+
+#[test]
+fn a_power_cut_between_two_segments_of_what_came_together_loses_nothing() {
+    // Eight defenders at once: nearly every batch meets the end of a segment, and some meet two.
+    for slots in if long() { vec![1, 2, 3] } else { vec![3] } {
+        let lost = runtime().block_on(cut_while_working(false, slots));
+        assert_eq!(lost, 0, "{slots} slots");
+    }
 }
 
 #[test]
 fn without_the_sync_the_same_power_cuts_lose() {
-    assert!(runtime().block_on(cut_while_working(true)) > 0);
+    assert!(runtime().block_on(cut_while_working(true, 8)) > 0);
 }
 
 /// What the killed process does: deposits until it is killed, and says of each that it was acknowledged.
@@ -369,6 +390,63 @@ fn a_killed_process_has_kept_all_that_it_acknowledged() {
         let lost = runtime().block_on(lost(dir.path(), &journal, &journal));
         assert_eq!(lost, 0);
     }
+}
+
+/// A disk that cannot write around the page cache: it says so when a file is opened, or not before it is written to.
+struct CachedOnly {
+    disk: PowerDisk,
+    says_so: Refuses,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Refuses {
+    ToOpen,
+    ToWrite,
+}
+
+impl Disk for CachedOnly {
+    fn sync(&self, file: &File) -> std::io::Result<()> {
+        self.disk.sync(file)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> std::io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+
+    fn free(&self, dir: &Path) -> std::io::Result<u64> {
+        self.disk.free(dir)
+    }
+
+    fn open_direct(&self, _: &Path) -> std::io::Result<File> {
+        match self.says_so {
+            Refuses::ToOpen => Err(std::io::Error::from_raw_os_error(22)),
+            // Takes a number and says EINVAL to anything else, as a file does that is not meant to be written like this.
+            Refuses::ToWrite => File::options().write(true).open("/proc/self/oom_score_adj"),
+        }
+    }
+}
+
+#[test]
+fn where_the_page_cache_cannot_be_passed_by_deposits_are_durable_all_the_same() {
+    runtime().block_on(async {
+        for says_so in [Refuses::ToOpen, Refuses::ToWrite] {
+            let dir = tempfile::tempdir().unwrap();
+            let (live, cut) = (dir.path().join("live"), dir.path().join("cut"));
+            let disk = PowerDisk::new();
+            let cached = CachedOnly {
+                disk: disk.clone(),
+                says_so,
+            };
+            let store = Spool::open_on(Box::new(cached), config(&live)).unwrap();
+            for number in 0..10 {
+                store.deposit(deposit(holder(1), number)).await.unwrap();
+            }
+            disk.cut(&live, &cut, || false);
+            let store = Spool::open(config(&cut)).unwrap();
+            let found = waiting(&store, holder(1), Reader::Holder).await;
+            assert_eq!(found, Vec::from_iter(0..10), "{says_so:?}");
+        }
+    });
 }
 
 /// Defenders, each with a return mailbox.

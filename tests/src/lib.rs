@@ -4,6 +4,7 @@ pub mod card;
 pub mod cast;
 pub mod depositors;
 pub mod liar;
+pub mod memory;
 pub mod own_disk;
 pub mod program;
 pub mod slow_link;
