@@ -19,8 +19,10 @@ use crate::limits::{KEY, SIGNATURE};
 pub struct DhPublic(#[cbor(n(0), with = "minicbor::bytes")] [u8; KEY]);
 
 /// An X25519 private key, with its public key at hand.
+///
+/// Boxed, because a value that is moved leaves its bytes behind on the stack.
 pub struct DhSecret {
-    secret: Zeroizing<[u8; KEY]>,
+    secret: Box<Zeroizing<[u8; KEY]>>,
     public: DhPublic,
 }
 
@@ -61,7 +63,8 @@ impl DhSecret {
 
     /// From its bytes and the public key that is known to belong to them: saves a multiplication.
     pub(crate) fn from_parts(bytes: &[u8; KEY], public: DhPublic) -> Self {
-        let secret = Zeroizing::new(*bytes);
+        let mut secret = Box::new(Zeroizing::new([0; KEY]));
+        secret.copy_from_slice(bytes);
         Self { secret, public }
     }
 

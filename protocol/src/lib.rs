@@ -5,6 +5,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod limits;
+pub mod scrub;
 pub mod hash;
 pub mod aead;
 pub mod bulk;

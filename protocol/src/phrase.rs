@@ -13,10 +13,13 @@ use crate::id::{Address, MailboxId, RelayId, WithdrawHash};
 use crate::kem::KemSeed;
 use crate::key::DhSecret;
 use crate::prekey::PrekeySecret;
+use crate::scrub::scrub_stack;
 use crate::stretch::stretch;
 
 /// Twelve words of BIP-39, 128 bits.
-pub struct ReturnPhrase(Zeroizing<[u8; 16]>);
+///
+/// Boxed, because a value that is moved leaves its bytes behind on the stack.
+pub struct ReturnPhrase(Box<Zeroizing<[u8; 16]>>);
 
 /// Why some words are not a return phrase.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -52,27 +55,49 @@ pub struct MessageTag(Zeroizing<[u8; 32]>);
 impl ReturnPhrase {
     /// A fresh phrase.
     pub fn generate(rng: &mut impl CryptoRng) -> Self {
-        let mut entropy = Zeroizing::new([0; 16]);
+        let mut entropy = Box::new(Zeroizing::new([0; 16]));
         rng.fill_bytes(entropy.as_mut_slice());
         Self(entropy)
     }
 
     /// From its 128 bits.
     pub fn from_entropy(entropy: &[u8; 16]) -> Self {
-        Self(Zeroizing::new(*entropy))
+        let mut boxed = Box::new(Zeroizing::new([0; 16]));
+        boxed.copy_from_slice(entropy);
+        Self(boxed)
     }
 
     /// The twelve words, for the terminal only.
     pub fn expose_words(&self) -> Vec<&'static str> {
-        let mnemonic = Mnemonic::from_entropy_in(Language::English, self.0.as_slice())
-            .expect("16 bytes are a length of BIP-39");
-        mnemonic.words().collect()
+        let words = words_of(&self.0);
+        scrub_stack();
+        words
     }
 
     /// The root of this defender's keys. Takes 64 MiB and some tenths of a second.
     pub fn stretch(&self) -> DefenderRoot {
         DefenderRoot(stretch(self.0.as_slice(), b"valise1/phrase"))
     }
+}
+
+/// Not inlined, so that what it leaves on the stack lies beyond its caller's part of it.
+#[inline(never)]
+fn words_of(entropy: &[u8; 16]) -> Vec<&'static str> {
+    let mnemonic = Mnemonic::from_entropy_in(Language::English, entropy)
+        .expect("16 bytes are a length of BIP-39");
+    mnemonic.words().collect()
+}
+
+/// As [`words_of`]: libraries leave copies of a phrase on the stack when they move it.
+#[inline(never)]
+fn entropy_of(words: &str) -> Result<Box<Zeroizing<[u8; 16]>>, PhraseError> {
+    let mnemonic = Mnemonic::parse_in_normalized(Language::English, words)
+        .map_err(|_| PhraseError::DoNotBelongTogether)?;
+    let (mut array, _) = mnemonic.to_entropy_array();
+    let mut entropy = Box::new(Zeroizing::new([0; 16]));
+    entropy.copy_from_slice(&array[..16]);
+    array.zeroize();
+    Ok(entropy)
 }
 
 /// Any case, any white space between the words.
@@ -101,13 +126,9 @@ impl FromStr for ReturnPhrase {
             joined.push_str(word);
         }
         lower.zeroize();
-        let mnemonic = Mnemonic::parse_in_normalized(Language::English, &joined)
-            .map_err(|_| PhraseError::DoNotBelongTogether)?;
-        let (mut array, _) = mnemonic.to_entropy_array();
-        let mut entropy = Zeroizing::new([0; 16]);
-        entropy.copy_from_slice(&array[..16]);
-        array.zeroize();
-        Ok(Self(entropy))
+        let entropy = entropy_of(&joined);
+        scrub_stack();
+        entropy.map(Self)
     }
 }
 
@@ -208,14 +229,14 @@ mod tests {
     #[test]
     fn a_phrase_survives_its_words() {
         let phrase: ReturnPhrase = WORDS.parse().unwrap();
-        assert_eq!(*phrase.0, [0x7f; 16]);
+        assert_eq!(**phrase.0, [0x7f; 16]);
         assert_eq!(phrase.expose_words().join(" "), WORDS);
     }
 
     #[test]
     fn case_and_white_space_do_not_matter() {
         let loose = WORDS.to_uppercase().replace(' ', " \n\t");
-        assert_eq!(*loose.parse::<ReturnPhrase>().unwrap().0, [0x7f; 16]);
+        assert_eq!(**loose.parse::<ReturnPhrase>().unwrap().0, [0x7f; 16]);
     }
 
     #[test]

@@ -61,7 +61,7 @@ fn a_flipped_bit_is_always_noticed_and_costs_one_record_at_most() {
             (random >> 33) as usize % n
         };
         for round in 0..if long() { 1_000 } else { 60 } {
-            let kind = ["keys", "manifest", "segment", "segment"][round % 4];
+            let kind = ["keys", "manifest", "segment", "segment", "witness"][round % 5];
             let candidates = files(&whole, kind);
             let name = candidates[below(candidates.len())]
                 .file_name()
@@ -69,13 +69,13 @@ fn a_flipped_bit_is_always_noticed_and_costs_one_record_at_most() {
                 .to_owned();
             copy(&whole, &hurt);
             let mut bytes = fs::read(hurt.join(&name)).unwrap();
-            let mut at = below(if round % 8 == 2 { 2_048 } else { bytes.len() });
+            let mut at = below(if round % 10 == 2 { 2_048 } else { bytes.len() });
             while kind == "segment" && !in_use(&bytes, at) {
                 at = below(bytes.len());
             }
             bytes[at] ^= 1 << below(8);
             fs::write(hurt.join(&name), bytes).unwrap();
-            let store = Spool::open(config(&hurt)).unwrap();
+            let store = Spool::open(witnessed(&hurt)).unwrap();
             let lost = missing(&store).await;
             let noticed = store.usage().await.unwrap().damaged;
             assert!(noticed >= 1, "byte {at} of {name:?} was not noticed");
@@ -96,6 +96,7 @@ fn a_truncated_or_missing_file_is_noticed_and_never_a_panic() {
             "manifest",
             "segment-0000000001",
             "segment-0000000002",
+            "witness",
         ] {
             let length = fs::metadata(whole.join(file)).unwrap().len();
             for left in [
@@ -114,7 +115,10 @@ fn a_truncated_or_missing_file_is_noticed_and_never_a_panic() {
                         opened.unwrap().set_len(left).unwrap();
                     }
                 }
-                match Spool::open(config(&hurt)) {
+                match Spool::open(witnessed(&hurt)) {
+                    Err(OpenError::WitnessDamaged) => assert_eq!(file, "witness"),
+                    // Nothing says that there ever was one.
+                    Ok(_) if file == "witness" && left.is_none() => (),
                     Err(OpenError::KeysMissing | OpenError::KeysDamaged) => {
                         assert_eq!(file, "keys");
                     }

@@ -5,15 +5,18 @@
 mod stores;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use stores::power::PowerDisk;
 use stores::*;
-use valise_relay::store::{Cursor, Deposit, DeviceTag, Mailbox, Reader, Spool, Store, StoreError};
+use valise_relay::store::{
+    Cursor, Deposit, DeviceTag, Disk, Mailbox, Reader, Spool, SpoolConfig, Store, StoreError,
+};
 
 /// What clients know of each thing they work on: how far it was acknowledged to have come, and how far it may have come. The
 /// oracle of every test of loss.
@@ -54,6 +57,24 @@ impl Shared {
     }
 }
 
+/// How long clients go on.
+#[derive(Clone)]
+struct Effort {
+    /// They do this many rounds at least.
+    least: u32,
+    /// Nobody waits for them to do more.
+    enough: Arc<AtomicBool>,
+}
+
+impl Effort {
+    /// The numbers of the rounds of a client who does one where others do `share`.
+    fn rounds(&self, share: u32) -> impl Iterator<Item = u32> {
+        let Self { least, enough } = self.clone();
+        let goes_on = move |round: &u32| *round < least / share || !enough.load(Ordering::Relaxed);
+        (0..MOST_ROUNDS / share).take_while(goes_on)
+    }
+}
+
 /// The stages of an envelope.
 const STORED: u32 = 1;
 /// In a return mailbox: replaced. In the inbox: removed by the first of two devices.
@@ -67,9 +88,9 @@ const SECOND: u32 = 90_001;
 const REPLACEMENT: u32 = 500;
 
 /// Deposits into a return mailbox, replaces every fourth and removes every third.
-async fn defend(store: &Spool, journal: &Shared, client: u32, each: u32) -> Option<()> {
+async fn defend(store: &Spool, journal: &Shared, client: u32, effort: &Effort) -> Option<()> {
     let mailbox = holder(client as u8 + 1);
-    for number in (0..each).map(|n| client * 1_000 + n) {
+    for number in effort.rounds(1).map(|n| client * 1_000 + n) {
         let first = deposit(mailbox, number);
         journal.step(number, STORED, store.deposit(first)).await?;
         let mut last = number;
@@ -95,9 +116,9 @@ fn roster() -> [DeviceTag; 2] {
 }
 
 /// Two devices of an inbox remove what comes in, one after the other, and publish cards.
-async fn receive(store: &Spool, journal: &Shared, each: u32) -> Option<()> {
+async fn receive(store: &Spool, journal: &Shared, effort: &Effort) -> Option<()> {
     let roster = roster();
-    for number in (0..each).map(|n| MAIL + n) {
+    for number in effort.rounds(1).map(|n| MAIL + n) {
         let card = number - MAIL + 1;
         let publish = store.put_card(address(1), vec![card as u8; 2_000]);
         journal.step(CARD, card, publish).await?;
@@ -119,8 +140,8 @@ async fn receive(store: &Spool, journal: &Shared, each: u32) -> Option<()> {
 }
 
 /// The operator allows an inbox and removes it again, with its mail.
-async fn operate(store: &Spool, journal: &Shared, each: u32) -> Option<()> {
-    for round in 0..each {
+async fn operate(store: &Spool, journal: &Shared, effort: &Effort) -> Option<()> {
+    for round in effort.rounds(2) {
         let (served, number) = (address(2), OTHER + round);
         let allow = store.allow_inbox(served);
         journal.step(SECOND, 3 * round + 1, allow).await?;
@@ -133,20 +154,20 @@ async fn operate(store: &Spool, journal: &Shared, each: u32) -> Option<()> {
 }
 
 /// Everybody at once, until the store closes or all is done; and a rewrap now and then.
-async fn work(store: &Arc<Spool>, journal: &Shared, each: u32) {
+async fn work(store: &Arc<Spool>, journal: &Shared, effort: &Effort) {
     if store.allow_inbox(address(1)).await.is_err() {
         return;
     }
     let mut clients = tokio::task::JoinSet::new();
     for client in 0..CLIENTS + 3 {
-        let (store, journal) = (store.clone(), journal.clone());
+        let (store, journal, effort) = (store.clone(), journal.clone(), effort.clone());
         clients.spawn(async move {
             match client.checked_sub(CLIENTS) {
-                None => defend(&store, &journal, client, each).await,
-                Some(0) => receive(&store, &journal, each).await,
-                Some(1) => operate(&store, &journal, each / 2).await,
+                None => defend(&store, &journal, client, &effort).await,
+                Some(0) => receive(&store, &journal, &effort).await,
+                Some(1) => operate(&store, &journal, &effort).await,
                 _ => {
-                    for _ in 0..each / 6 {
+                    for _ in effort.rounds(6) {
                         store.rewrap().await.ok()?;
                     }
                     Some(())
@@ -248,24 +269,40 @@ async fn lost(dir: &Path, before: &Journal, after: &Journal) -> usize {
     wrong.count()
 }
 
-/// Cuts the power again and again while clients work; `lie` takes the sync out. Returns how much is wrong afterwards.
-async fn cut_while_working(lie: bool) -> usize {
+/// Cuts the power again and again while clients work on segments of so many slots; `lie` takes the sync out. Returns how much is
+/// wrong afterwards.
+async fn cut_while_working(lie: bool, slots: u32) -> usize {
     let dir = tempfile::tempdir().unwrap();
     let live = dir.path().join("live");
     let disk = PowerDisk::new();
-    let store = Arc::new(Spool::open_on(Box::new(disk.clone()), config(&live)).unwrap());
+    let config = SpoolConfig {
+        slots,
+        ..config(&live)
+    };
+    let store = Arc::new(Spool::open_on(Box::new(disk.clone()), config).unwrap());
     if lie {
         disk.lie();
     }
     let journal = Shared::default();
+    // Each deposit into small segments takes more syncs.
+    let (least, every) = match (long(), slots) {
+        (true, _) => (150, 1),
+        (false, 8..) => (14, 3),
+        (false, _) => (6, 4),
+    };
+    let enough = Arc::new(AtomicBool::new(false));
+    let effort = Effort {
+        least,
+        enough: enough.clone(),
+    };
     let working = tokio::spawn({
         let (store, journal) = (store.clone(), journal.clone());
-        async move { work(&store, &journal, 14).await }
+        async move { work(&store, &journal, &effort).await }
     });
     // All cuts are taken while the clients work, and looked at afterwards: looking takes longer than the work.
     let (mut cuts, mut seen, mut random) = (Vec::new(), 0, 1_u64);
     while !working.is_finished() {
-        if disk.syncs() < seen + 3 {
+        if disk.syncs() < seen + every {
             tokio::task::yield_now().await;
             continue;
         }
@@ -281,10 +318,11 @@ async fn cut_while_working(lie: bool) -> usize {
         });
         let after = journal.now();
         cuts.push((into, before, after));
+        enough.store(cuts.len() > FEW, Ordering::Relaxed);
     }
     working.await.unwrap();
     assert!(
-        cuts.len() > 8,
+        cuts.len() > FEW,
         "too few cuts to mean anything: {}",
         cuts.len()
     );
@@ -298,14 +336,21 @@ async fn cut_while_working(lie: bool) -> usize {
 
 #[test]
 fn a_power_cut_loses_nothing_that_was_acknowledged() {
-    for _ in 0..if long() { 40 } else { 1 } {
-        assert_eq!(runtime().block_on(cut_while_working(false)), 0);
+    assert_eq!(runtime().block_on(cut_while_working(false, 8)), 0);
+}
+
+#[test]
+fn a_power_cut_between_two_segments_of_what_came_together_loses_nothing() {
+    // Eight defenders at once: nearly every batch meets the end of a segment, and some meet two.
+    for slots in if long() { vec![1, 2, 3] } else { vec![3] } {
+        let lost = runtime().block_on(cut_while_working(false, slots));
+        assert_eq!(lost, 0, "{slots} slots");
     }
 }
 
 #[test]
 fn without_the_sync_the_same_power_cuts_lose() {
-    assert!(runtime().block_on(cut_while_working(true)) > 0);
+    assert!(runtime().block_on(cut_while_working(true, 8)) > 0);
 }
 
 /// What the killed process does: deposits until it is killed, and says of each that it was acknowledged.
@@ -373,10 +418,71 @@ fn a_killed_process_has_kept_all_that_it_acknowledged() {
     }
 }
 
+/// A disk that cannot write around the page cache: it says so when a file is opened, or not before it is written to.
+struct CachedOnly {
+    disk: PowerDisk,
+    says_so: Refuses,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Refuses {
+    ToOpen,
+    ToWrite,
+}
+
+impl Disk for CachedOnly {
+    fn sync(&self, file: &File) -> std::io::Result<()> {
+        self.disk.sync(file)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> std::io::Result<()> {
+        self.disk.sync_dir(dir)
+    }
+
+    fn free(&self, dir: &Path) -> std::io::Result<u64> {
+        self.disk.free(dir)
+    }
+
+    fn open_direct(&self, _: &Path) -> std::io::Result<File> {
+        match self.says_so {
+            Refuses::ToOpen => Err(std::io::Error::from_raw_os_error(22)),
+            // Takes a number and says EINVAL to anything else, as a file does that is not meant to be written like this.
+            Refuses::ToWrite => File::options().write(true).open("/proc/self/oom_score_adj"),
+        }
+    }
+}
+
+#[test]
+fn where_the_page_cache_cannot_be_passed_by_deposits_are_durable_all_the_same() {
+    runtime().block_on(async {
+        for says_so in [Refuses::ToOpen, Refuses::ToWrite] {
+            let dir = tempfile::tempdir().unwrap();
+            let (live, cut) = (dir.path().join("live"), dir.path().join("cut"));
+            let disk = PowerDisk::new();
+            let cached = CachedOnly {
+                disk: disk.clone(),
+                says_so,
+            };
+            let store = Spool::open_on(Box::new(cached), config(&live)).unwrap();
+            for number in 0..10 {
+                store.deposit(deposit(holder(1), number)).await.unwrap();
+            }
+            disk.cut(&live, &cut, || false);
+            let store = Spool::open(config(&cut)).unwrap();
+            let found = waiting(&store, holder(1), Reader::Holder).await;
+            assert_eq!(found, Vec::from_iter(0..10), "{says_so:?}");
+        }
+    });
+}
+
 /// Defenders, each with a return mailbox.
 const CLIENTS: u32 = 8;
 /// The first number of the mail to the first inbox, and to the second.
 const MAIL: u32 = 20_000;
 const OTHER: u32 = 30_000;
+/// How many cuts are too few.
+const FEW: usize = 8;
+/// The most rounds of a client, on a machine that is too busy for cuts: a card's number is one byte.
+const MOST_ROUNDS: u32 = 250;
 /// Names the directory of the process that is to be killed.
 const VICTIM: &str = "VALISE_TEST_VICTIM";

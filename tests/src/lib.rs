@@ -5,6 +5,7 @@ pub mod cast;
 pub mod depositors;
 pub mod desk;
 pub mod liar;
+pub mod memory;
 pub mod own_disk;
 pub mod program;
 pub mod slow_link;

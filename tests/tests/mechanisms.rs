@@ -298,6 +298,10 @@ fn one_relay_that_does_not_answer_keeps_nobody_from_the_others() {
             .stderr
             .contains("at 127.0.0.1: could not reach the relay")
     );
+    // Then something else answers at its address: nobody has to wait for that.
+    std::fs::rename(stage.home("relay"), stage.home("gone")).unwrap();
+    assert_ne!(stage.init_relay(), old);
+    let _another = stage.serve();
     let id = id_of(&stage, "officer", "A case.");
     let reply = stage.officer("officer").args(["inbox", "reply", &id]);
     reply

@@ -71,6 +71,7 @@ pub fn run(send: Send, now: Timestamp) -> Outcome<()> {
     };
     note("working out the keys; this takes a moment");
     let keys = phrase.stretch().for_mechanism(&to.address);
+    drop(phrase);
     let draft = Draft {
         address: to.address,
         relay: &to.relay,

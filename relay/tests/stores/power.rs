@@ -40,7 +40,7 @@ struct Bad {
     writes_too: bool,
 }
 
-#[derive(Default, Clone)]
+#[derive(Default)]
 struct Durable {
     files: BTreeMap<u64, Vec<u8>>,
     dirs: BTreeMap<PathBuf, BTreeMap<String, u64>>,
@@ -141,7 +141,7 @@ impl PowerDisk {
     /// Cuts the power: writes to `into` what a start after it finds of `dir`. `reached` says of a block written since the
     /// last sync whether it got there all the same.
     pub fn cut(&self, dir: &Path, into: &Path, mut reached: impl FnMut() -> bool) {
-        // Held until the end: what is written after a sync must not reach the disk of a cut before it.
+        // Held to the end: no sync may complete meanwhile, or what may only follow it would seem to have come first.
         let durable = self.0.durable.lock().unwrap();
         fs::create_dir_all(into).unwrap();
         for (name, inode) in durable.dirs.get(dir).into_iter().flatten() {

@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use valise_relay::store::{Cursor, Reader, Spool, Store, StoreError};
+use valise_relay::store::{Cursor, Reader, Spool, SpoolConfig, Store, StoreError};
 
 use super::*;
 
 /// Ten envelopes in ten mailboxes over two segments, a card, an inbox with an envelope that one of two devices removed.
 pub async fn sample(dir: &Path) {
-    let store = Spool::open(config(dir)).unwrap();
+    let store = Spool::open(witnessed(dir)).unwrap();
     store.allow_inbox(address(1)).await.unwrap();
     store.put_card(address(1), vec![5; 1_000]).await.unwrap();
     for number in 1..=10 {
@@ -90,6 +90,14 @@ pub async fn missing(store: &Spool) -> usize {
     let mail = store.next(inbox(1), Reader::Holder, Cursor(0), START).await;
     let whole = mail.is_ok_and(|mail| mail.is_some_and(|m| number_of(&m.envelope) == 11));
     missing + usize::from(!whole)
+}
+
+/// With its witness beside the segments, where [`copy`] takes it along.
+pub fn witnessed(dir: &Path) -> SpoolConfig {
+    SpoolConfig {
+        witness: Some(dir.join("witness")),
+        ..config(dir)
+    }
 }
 
 pub fn copy(from: &Path, to: &Path) {

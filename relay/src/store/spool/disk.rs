@@ -1,10 +1,11 @@
 //! What the spool asks of the operating system: a seam, so that tests can cut the power and spoil sectors.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 /// Reads, durability and free space. [`SystemDisk`] is the only one outside tests.
@@ -44,6 +45,16 @@ pub trait Disk: Send + Sync + 'static {
     /// # Errors
     /// Of the system call.
     fn free(&self, dir: &Path) -> io::Result<u64>;
+
+    /// A handle that writes around the page cache, from memory that is aligned to its pages.
+    ///
+    /// # Errors
+    /// Where the file system cannot: then writing goes through the cache.
+    fn open_direct(&self, path: &Path) -> io::Result<File> {
+        let flags = OFlags::DIRECT.bits() as i32;
+        let mut options = OpenOptions::new();
+        options.write(true).custom_flags(flags).open(path)
+    }
 }
 
 /// The real thing: `fdatasync`, `fsync` of directories, `statvfs`.

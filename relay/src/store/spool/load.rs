@@ -14,6 +14,7 @@ use std::thread::JoinHandle;
 use rustix::io::Errno;
 use tokio::sync::oneshot;
 
+use super::disk::Disk;
 use super::segment::{EXTENT, Handle, SLOT, Segment};
 use super::shared::Shared;
 
@@ -27,9 +28,9 @@ pub(super) struct Way {
 }
 
 impl Way {
-    pub fn new(segment: Arc<Segment>) -> io::Result<Self> {
+    pub fn new(disk: &dyn Disk, segment: Arc<Segment>) -> io::Result<Self> {
         let handle = segment.open()?;
-        let direct = segment.open_direct().ok().map(Arc::new);
+        let direct = segment.open_direct(disk).ok().map(Arc::new);
         Ok(Self {
             segment,
             handle,

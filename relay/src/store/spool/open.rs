@@ -5,6 +5,8 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use valise_protocol::scrub::scrub_stack;
+
 use super::disk::{Disk, readable};
 use super::index::Index;
 use super::keys::Keys;
@@ -23,6 +25,7 @@ pub(super) fn open(
     let lock = shared::lock(&config.dir)?;
     let ours = segment::list(&config.dir)?;
     let (keys, damaged) = load_keys(&*disk, &config, !ours.is_empty())?;
+    scrub_stack();
     // On a full disk this makes the room that the next lines need.
     room::has_room(&*disk, &config);
     let index = Index::create(&path_of(&config.dir, room::INDEX), &mut super::system_rng())?;
@@ -37,6 +40,7 @@ pub(super) fn open(
     twin::clean(&*shared.disk, &path_of(&shared.config.dir, manifest::NAME))?;
     open_segments(&shared, &ours)?;
     let active = Rebuild::new(&shared).run()?;
+    scrub_stack();
     shared.save_manifest()?;
     room::set_ballast(&*shared.disk, &shared.config);
     let shared = Arc::new(shared);
@@ -60,7 +64,7 @@ fn load_keys(
     let credential = config.credential.clone();
     let loaded = Keys::load(disk, &config.dir, credential.clone())?;
     let new = loaded.is_none();
-    let (keys, damaged) = match loaded {
+    let (keys, mut damaged) = match loaded {
         Some(loaded) => loaded,
         None if has_segments => return Err(OpenError::KeysMissing),
         None => (
@@ -74,7 +78,7 @@ fn load_keys(
     if let Some(path) = &config.witness
         && !config.accept_rollback
     {
-        witness::check(disk, path, &keys)?;
+        damaged |= witness::check(disk, path, &keys)?;
     }
     if new {
         // Before the first segment, so that segments without keys are always a loss and never a beginning.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::Arc;
 
 use valise_protocol::id::Address;
 
@@ -58,7 +59,8 @@ impl<'a> Rebuild<'a> {
             }
         }
         let last = segments.last().filter(|last| last.live() > 0);
-        last.map(|last| Active::new(last.clone(), end)).transpose()
+        let active = |last: &Arc<Segment>| Active::new(&*self.shared.disk, last.clone(), end);
+        last.map(active).transpose()
     }
 
     /// Reads one head; returns the first slot that was never used.

@@ -12,12 +12,12 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::num::NonZeroU64;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rustix::fs::{Advice, FallocateFlags, OFlags, fadvise, fallocate};
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
 use valise_protocol::limits::ENVELOPE;
 
 use super::disk::{Disk, readable};
@@ -130,13 +130,9 @@ impl Segment {
         Ok(Handle { file, slots })
     }
 
-    /// A file that writes around the page cache, from memory that is aligned to its pages.
-    pub fn open_direct(&self) -> io::Result<File> {
-        let flags = OFlags::DIRECT.bits() as i32;
-        OpenOptions::new()
-            .write(true)
-            .custom_flags(flags)
-            .open(&self.path)
+    /// A file that writes around the page cache: [`Disk::open_direct`].
+    pub fn open_direct(&self, disk: &dyn Disk) -> io::Result<File> {
+        disk.open_direct(&self.path)
     }
 
     /// Bytes that the file takes on the disk.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use tokio::sync::watch;
 use valise_protocol::id::Address;
+use valise_protocol::scrub::scrub_stack;
 
 use super::disk::{Disk, readable};
 use super::handles::Handles;
@@ -159,7 +160,9 @@ impl Shared {
     /// Makes the keys durable in a new generation, and tells the witness.
     pub fn save_keys(&self) -> std::io::Result<()> {
         let mut keys = self.keys_mut();
-        keys.save(&*self.disk, &self.config.dir)?;
+        let saved = keys.save(&*self.disk, &self.config.dir);
+        scrub_stack();
+        saved?;
         match &self.config.witness {
             Some(path) => super::witness::tell(&*self.disk, path, &keys),
             None => Ok(()),

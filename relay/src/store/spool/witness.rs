@@ -8,20 +8,22 @@ use super::disk::Disk;
 use super::keys::Keys;
 use super::twin::{self, Magic, TwinError};
 
-/// Compares the store with its witness. A witness that does not exist yet has nothing to say.
+/// Compares the store with its witness; whether one of the witness's two copies is damaged. A witness that does not exist yet has
+/// nothing to say.
 ///
 /// # Errors
 /// [`OpenError::Rollback`] where the store is older than the witness, [`OpenError::AnotherStore`] where it is not the store
 /// that the witness knows, [`OpenError::WitnessDamaged`].
-pub(super) fn check(disk: &dyn Disk, path: &Path, keys: &Keys) -> Result<(), OpenError> {
-    let payload = match twin::read(disk, path, MAGIC) {
-        Ok(twin) => twin.payload,
-        Err(TwinError::Missing) => return Ok(()),
+pub(super) fn check(disk: &dyn Disk, path: &Path, keys: &Keys) -> Result<bool, OpenError> {
+    let twin = match twin::read(disk, path, MAGIC) {
+        Ok(twin) => twin,
+        Err(TwinError::Missing) => return Ok(false),
         Err(TwinError::Damaged) => return Err(OpenError::WitnessDamaged),
         Err(TwinError::Version(found)) => return Err(OpenError::UnknownVersion(found)),
         Err(TwinError::Io(error)) => return Err(OpenError::Io(error)),
     };
-    let (store, rest) = payload
+    let (store, rest) = twin
+        .payload
         .split_first_chunk()
         .ok_or(OpenError::WitnessDamaged)?;
     let generation = rest.try_into().map_err(|_| OpenError::WitnessDamaged)?;
@@ -35,7 +37,7 @@ pub(super) fn check(disk: &dyn Disk, path: &Path, keys: &Keys) -> Result<(), Ope
             witnessed,
         });
     }
-    Ok(())
+    Ok(twin.damaged)
 }
 
 /// Tells the witness how far the store has come.

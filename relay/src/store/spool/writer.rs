@@ -12,16 +12,17 @@ use tokio::sync::{mpsc, oneshot};
 use valise_protocol::id::Address;
 
 use super::deposits::Incoming;
+use super::disk::{self, Disk};
 use super::flight::Flights;
 use super::index::{Name, io_error};
 use super::load::Way;
+use super::open;
 use super::record::{Body, Record, Seal};
 use super::removals::{Edits, Removal, apply, plan, plan_all};
 use super::rewrap::Rewrap;
 use super::segment::{Place, Segment};
 use super::served::{Card, Served};
 use super::shared::Shared;
-use super::{disk, open};
 use crate::store::{Deposited, Mailbox, StoreError};
 
 /// Where an answer goes. Whoever asked may have gone; the change is made all the same.
@@ -53,8 +54,8 @@ pub(super) struct Active {
 }
 
 impl Active {
-    pub fn new(segment: Arc<Segment>, next: u32) -> io::Result<Self> {
-        let way = Way::new(segment)?;
+    pub fn new(disk: &dyn Disk, segment: Arc<Segment>, next: u32) -> io::Result<Self> {
+        let way = Way::new(disk, segment)?;
         Ok(Self { way, next })
     }
 
@@ -401,7 +402,7 @@ impl Writer {
             }
             return Err(error);
         }
-        self.active = Some(Active::new(segment, 0)?);
+        self.active = Some(Active::new(&*shared.disk, segment, 0)?);
         self.reap()
     }
 
