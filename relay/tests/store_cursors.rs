@@ -57,3 +57,22 @@ fn mailboxes_that_were_emptied_are_forgotten_when_there_are_too_many() {
         assert!(epochs.is_sorted() && epochs[0] < epochs[5] && epochs[5] < epochs[10]);
     });
 }
+
+#[test]
+fn a_cursor_does_not_tell_between_which_rewraps_it_was_given_out() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Spool::open(config(dir.path())).unwrap();
+        let mut last = pass(&store, 1, 0, Cursor(0)).await;
+        for number in 1..4 {
+            store.rewrap().await.unwrap();
+            let cursor = pass(&store, 1, number, last).await;
+            assert_eq!(cursor.0, last.0 + 1);
+            last = cursor;
+        }
+        store.rewrap().await.unwrap();
+        // A mailbox that is new now begins where one began before.
+        let other = pass(&store, 2, 9, Cursor(0)).await;
+        assert_eq!(other.0, last.0 - 3);
+    });
+}

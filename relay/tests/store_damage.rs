@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use stores::power::PowerDisk;
 use stores::*;
-use valise_relay::store::{Cursor, Reader, Spool, Store, StoreError};
+use valise_relay::store::{Cursor, Reader, Spool, SpoolConfig, Store, StoreError};
 
 /// A store on a disk that can go bad: `count` envelopes in mailboxes of their own, eight to a segment.
 struct Bad {
@@ -258,5 +258,40 @@ fn a_rewrap_that_a_crash_interrupted_goes_on_beside_a_slot_that_cannot_be_read()
         let store = bad.reopen(store).await;
         assert_eq!(there(&store, 20).await, all_but(20, &[10]));
         assert_eq!(damaged(&store).await, 1);
+    });
+}
+
+#[test]
+fn a_segment_that_goes_missing_while_it_is_served_costs_itself() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let config = SpoolConfig {
+            slots: 1,
+            ..config(dir.path())
+        };
+        let store = Spool::open(config).unwrap();
+        // More than are kept open, so that the first ones have to be opened again.
+        for number in 0..100 {
+            let mailbox = holder(number);
+            store
+                .deposit(deposit(mailbox, number.into()))
+                .await
+                .unwrap();
+        }
+        for number in 1..=3 {
+            let name = format!("segment-{number:010}");
+            std::fs::remove_file(dir.path().join(name)).unwrap();
+        }
+        store
+            .remove(holder(0), Reader::Holder, &[digest(0)])
+            .await
+            .unwrap();
+        let polled = store
+            .next(holder(1), Reader::Holder, Cursor(0), START)
+            .await;
+        assert!(matches!(polled, Err(StoreError::Damaged)));
+        store.rewrap().await.unwrap();
+        assert_eq!(there(&store, 100).await, all_but(100, &[0, 1, 2]));
+        assert_eq!(damaged(&store).await, 3);
     });
 }

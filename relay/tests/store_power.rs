@@ -204,7 +204,8 @@ async fn stages(store: &Spool, things: &Journal) -> Option<BTreeMap<u32, Vec<u32
         found.insert(number, vec![stage]);
     }
     if things.begun.contains_key(&CARD) {
-        let card = store.card(address(1)).await.ok()?;
+        // Where the inbox itself is not there yet, nor anything in it, that is no card either.
+        let card = store.card(address(1)).await.ok().flatten();
         found.insert(CARD, vec![card.map_or(0, |card| card[0].into())]);
     }
     let served = store.inboxes().await.ok()?;
@@ -259,13 +260,12 @@ async fn cut_while_working(lie: bool) -> usize {
     let journal = Shared::default();
     let working = tokio::spawn({
         let (store, journal) = (store.clone(), journal.clone());
-        async move { work(&store, &journal, if long() { 150 } else { 14 }).await }
+        async move { work(&store, &journal, 14).await }
     });
-    let every = if long() { 1 } else { 3 };
     // All cuts are taken while the clients work, and looked at afterwards: looking takes longer than the work.
     let (mut cuts, mut seen, mut random) = (Vec::new(), 0, 1_u64);
     while !working.is_finished() {
-        if disk.syncs() < seen + every {
+        if disk.syncs() < seen + 3 {
             tokio::task::yield_now().await;
             continue;
         }
@@ -298,7 +298,9 @@ async fn cut_while_working(lie: bool) -> usize {
 
 #[test]
 fn a_power_cut_loses_nothing_that_was_acknowledged() {
-    assert_eq!(runtime().block_on(cut_while_working(false)), 0);
+    for _ in 0..if long() { 40 } else { 1 } {
+        assert_eq!(runtime().block_on(cut_while_working(false)), 0);
+    }
 }
 
 #[test]

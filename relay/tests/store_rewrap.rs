@@ -87,8 +87,8 @@ fn a_crash_at_any_step_of_a_rewrap_leaves_the_old_key_in_no_file_after_the_next(
             let disk = PowerDisk::new();
             let store = Spool::open_on(Box::new(disk.clone()), config(&live)).unwrap();
             store.deposit(deposit(holder(1), 1)).await.unwrap();
-            // Behind magic, version, length, id, generation, slots and blinding key.
-            let old = fs::read(live.join("keys")).unwrap()[76..108].to_vec();
+            // Behind magic, version, length, id, generation, epoch, slots and blinding key.
+            let old = fs::read(live.join("keys")).unwrap()[84..116].to_vec();
             disk.fail_from(disk.syncs() + step);
             let done = store.rewrap().await.is_ok();
             disk.cut(&live, &cut, || step % 2 == 0);

@@ -9,7 +9,7 @@
 
 use std::io;
 
-use super::disk::Disk;
+use super::disk::{Disk, readable};
 use super::index::io_error;
 use super::record::{Body, Record, Seal};
 use super::removals::Edits;
@@ -87,7 +87,9 @@ impl Writer {
 /// The first records of a segment that can be moved. What is damaged stays: it is not for a copy to hide that.
 fn find_moves(shared: &Shared, segment: &Segment) -> io::Result<Vec<Move>> {
     let disk = &*shared.disk;
-    let handle = segment.open()?;
+    let Some(handle) = readable(segment.open())? else {
+        return Ok(Vec::new());
+    };
     let keys = shared.keys();
     let mut moves = Vec::new();
     for (number, slot) in (0..).zip(handle.read_head(disk)?) {

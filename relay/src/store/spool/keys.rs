@@ -4,7 +4,8 @@
 //! payload, a twin file:
 //! size  field
 //!   16  id of the store, random
-//!    8  generation, u64: grows at every open, rewrap and close
+//!    8  generation, u64: grows whenever the file is written, at every open, rewrap and close among them
+//!    8  epoch, u64: upper half of the cursors given out, grows at every open and when emptied mailboxes are forgotten
 //!    4  slots of a segment, u32
 //!   32  blinding key: for keyed hashes of mailboxes, withdraw hashes and digests
 //! n×32  store keys, newest first: one, or two while slots are being rewrapped
@@ -55,6 +56,7 @@ impl fmt::Debug for Credential {
 pub(super) struct Keys {
     pub store: [u8; 16],
     pub generation: u64,
+    pub epoch: u64,
     pub slots: u32,
     blinding: Zeroizing<[u8; 32]>,
     wrapping: Vec<StoreKey>,
@@ -73,6 +75,7 @@ impl Keys {
         Self {
             store,
             generation: 0,
+            epoch: 0,
             slots,
             blinding: fresh(rng),
             wrapping: vec![fresh(rng)],
@@ -183,9 +186,10 @@ impl Keys {
     }
 
     fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let mut out = Zeroizing::new(Vec::with_capacity(128));
+        let mut out = Zeroizing::new(Vec::with_capacity(136));
         out.extend_from_slice(&self.store);
         out.extend_from_slice(&self.generation.to_be_bytes());
+        out.extend_from_slice(&self.epoch.to_be_bytes());
         out.extend_from_slice(&self.slots.to_be_bytes());
         out.extend_from_slice(self.blinding.as_slice());
         for key in &self.wrapping {
@@ -197,6 +201,7 @@ impl Keys {
     fn decode(payload: &[u8]) -> Option<Self> {
         let (store, rest) = payload.split_first_chunk()?;
         let (generation, rest) = rest.split_first_chunk()?;
+        let (epoch, rest) = rest.split_first_chunk()?;
         let (slots, rest) = rest.split_first_chunk()?;
         let (blinding, rest) = rest.split_first_chunk()?;
         let (wrapping, rest) = rest.as_chunks();
@@ -204,6 +209,7 @@ impl Keys {
         fits.then(|| Self {
             store: *store,
             generation: u64::from_be_bytes(*generation),
+            epoch: u64::from_be_bytes(*epoch),
             slots: u32::from_be_bytes(*slots),
             blinding: Zeroizing::new(*blinding),
             wrapping: wrapping.iter().map(|key| Zeroizing::new(*key)).collect(),

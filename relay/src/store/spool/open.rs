@@ -30,6 +30,8 @@ pub(super) fn open(
     if damaged {
         shared.counts.damaged();
     }
+    // Where emptied mailboxes stood was known to the run before only.
+    shared.keys_mut().epoch += 1;
     // This overwrites what a crash left of the files before, keys that were replaced among it.
     shared.save_keys()?;
     twin::clean(&*shared.disk, &path_of(&shared.config.dir, manifest::NAME))?;

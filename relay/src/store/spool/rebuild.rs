@@ -6,7 +6,7 @@ use std::io;
 
 use valise_protocol::id::Address;
 
-use super::disk::pass_if_full;
+use super::disk::{pass_if_full, readable};
 use super::index::io_error;
 use super::record::{Body, Envelope, Record};
 use super::removals::{Edits, apply, plan_all};
@@ -63,7 +63,12 @@ impl<'a> Rebuild<'a> {
 
     /// Reads one head; returns the first slot that was never used.
     fn read(&mut self, segment: &Segment, last: bool) -> io::Result<u32> {
-        let handle = segment.open()?;
+        let Some(handle) = readable(segment.open())? else {
+            // It was there a moment ago: it keeps its place, though nothing is known of what is in it.
+            self.shared.segment_damaged(segment);
+            segment.add_live(1);
+            return Ok(segment.slots);
+        };
         let slots = handle.read_head(&*self.shared.disk)?;
         let mut end = 0;
         for (number, slot) in (0..).zip(&slots) {

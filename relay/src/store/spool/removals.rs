@@ -8,7 +8,7 @@ use std::io;
 use valise_protocol::id::{Address, EnvelopeDigest};
 use valise_protocol::time::Timestamp;
 
-use super::disk::{is_unreadable, pass_if_full};
+use super::disk::{is_unreadable, pass_if_full, readable};
 use super::index::{BlindReader, Entry, Name, io_error};
 use super::keys::Mark;
 use super::record::{Body, Envelope, Record};
@@ -65,6 +65,12 @@ impl Shared {
                 .damaged_at(entry.place, "an envelope cannot be read");
         }
         Ok(())
+    }
+
+    /// Counts a segment whose file cannot be opened any more as one damaged record; those in it count when they are met.
+    pub fn segment_damaged(&self, segment: &Segment) {
+        let place = Place::new(segment.number, 0);
+        self.counts.damaged_at(place, "a segment cannot be opened");
     }
 
     /// Passes over a card that cannot be read, until the next is published. Its slot stays until then.
@@ -178,7 +184,10 @@ fn apply_to(
     edits: &[(Place, Option<Record>)],
 ) -> io::Result<()> {
     let disk = &*shared.disk;
-    let handle = segment.open()?;
+    let Some(handle) = readable(segment.open())? else {
+        shared.segment_damaged(segment);
+        return Ok(());
+    };
     let mut rng = super::system_rng();
     let mut stuck = 0;
     for (place, edit) in edits {
@@ -252,9 +261,10 @@ fn take(
     let record = match edits.remove(&place) {
         Some(edit) => edit,
         None => match shared.segment(place) {
-            Some(segment) => segment
-                .open()?
-                .read_slot(&*shared.disk, place.slot)?
+            Some(segment) => readable(segment.open())?
+                .map_or(Ok(None), |handle| {
+                    handle.read_slot(&*shared.disk, place.slot)
+                })?
                 .and_then(|slot| Record::unwrap(&slot, shared.keys().wrapping(), place)),
             None => None,
         },

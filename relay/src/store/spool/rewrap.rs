@@ -10,7 +10,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::disk::pass_if_full;
+use super::disk::{pass_if_full, readable};
 use super::record::Record;
 use super::segment::{Place, Segment};
 use super::shared::Shared;
@@ -60,9 +60,6 @@ impl Writer {
             self.shared.keys_mut().abandon_rewrap();
             return pass_if_full(error).map(|()| refuse(replies));
         }
-        // The new generation is a new epoch: mailboxes that are empty need not be remembered any longer.
-        self.epoch = self.shared.keys().generation << 32;
-        self.shared.index.forget_empty();
         self.rewrap = Some(Rewrap::of_all(&self.shared, replies));
         Ok(())
     }
@@ -114,7 +111,10 @@ fn refuse(replies: Vec<Reply<()>>) {
 
 fn rewrap_segment(shared: &Shared, segment: &Segment) -> io::Result<()> {
     let disk = &*shared.disk;
-    let handle = segment.open()?;
+    let Some(handle) = readable(segment.open())? else {
+        shared.segment_damaged(segment);
+        return Ok(());
+    };
     let mut slots = handle.read_head(disk)?;
     let mut rng = super::system_rng();
     let keys = shared.keys();

@@ -146,8 +146,10 @@ impl Segment {
 
     /// Deletes the file. Its slots were wiped, and that is durable.
     pub fn delete(&self) -> io::Result<()> {
+        let removed = fs::remove_file(&self.path);
+        // Afterwards, or a reader might open it once more in between.
         self.handles.close(self.number);
-        fs::remove_file(&self.path)
+        removed
     }
 
     pub fn live(&self) -> u32 {

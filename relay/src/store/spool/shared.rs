@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use tokio::sync::watch;
 use valise_protocol::id::Address;
 
-use super::disk::Disk;
+use super::disk::{Disk, readable};
 use super::handles::Handles;
 use super::index::Index;
 use super::keys::{Keys, Mark};
@@ -220,7 +220,8 @@ impl Shared {
         let segments: Vec<_> = self.segments().values().cloned().collect();
         let mut usage = self.counts.usage();
         for segment in segments {
-            usage.disk_bytes += segment.disk_bytes()?;
+            // It may have been deleted since.
+            usage.disk_bytes += readable(segment.disk_bytes())?.unwrap_or(0);
         }
         usage.disk_bytes += super::room::index_bytes(&self.config.dir)?;
         Ok(usage)

@@ -74,7 +74,8 @@ pub(super) struct Writer {
     pub(super) flights: Flights,
     chores: Vec<Chore>,
     /// Upper half of the cursors: higher than in any run before, so that a mailbox that was emptied and forgotten never
-    /// gives out a cursor twice. It grows with starts and rewraps, and says nothing of how much mail there is.
+    /// gives out a cursor twice. It grows at starts, and when emptied mailboxes are forgotten, but by no clock: cursors would
+    /// tell the day of each arrival.
     pub(super) epoch: u64,
     /// Wiped when there is nothing more urgent.
     pub(super) wipes: Vec<Place>,
@@ -84,7 +85,7 @@ pub(super) struct Writer {
 
 impl Writer {
     pub fn new(shared: Arc<Shared>, active: Option<Active>) -> io::Result<Self> {
-        let epoch = shared.keys().generation << 32;
+        let epoch = shared.keys().epoch << 32;
         let rewrap = Rewrap::resume(&shared);
         let flights = Flights::new(shared.clone())?;
         Ok(Self {
@@ -261,9 +262,10 @@ impl Writer {
         if self.shared.index.empty() <= self.shared.config.empty_mailboxes {
             return Ok(());
         }
+        self.shared.keys_mut().epoch += 1;
         match self.shared.save_keys() {
             Ok(()) => {
-                self.epoch = self.shared.keys().generation << 32;
+                self.epoch = self.shared.keys().epoch << 32;
                 self.shared.index.forget_empty();
                 Ok(())
             }
