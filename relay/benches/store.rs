@@ -192,6 +192,8 @@ fn config(dir: &Path) -> SpoolConfig {
         return_envelopes: u32::MAX,
         all_return_envelopes: u64::MAX,
         all_envelopes: u64::MAX,
+        inbox_parcels: u32::MAX,
+        all_parcels: u64::MAX,
     };
     SpoolConfig::new(dir.to_owned(), ceilings)
 }

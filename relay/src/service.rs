@@ -10,7 +10,8 @@ use rand_core::CryptoRng;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 use valise_protocol::card::{Card, CardError, VerifiedCard, merge};
-use valise_protocol::id::{Address, EnvelopeDigest, MailboxId};
+use valise_protocol::hash::sha256;
+use valise_protocol::id::{Address, EnvelopeDigest, Grant, MailboxId, Namespace, WithdrawHash};
 use valise_protocol::key::DhPublic;
 use valise_protocol::time::Timestamp;
 use valise_protocol::wire::{self, Answer, Item, Refusal, Request};
@@ -18,8 +19,9 @@ use valise_protocol::wire::{self, Answer, Item, Refusal, Request};
 use crate::access::{Access, tags};
 use crate::config::Config;
 use crate::expiry::Retention;
+use crate::grants::Grants;
 use crate::stop::Stop;
-use crate::store::{Cursor, Deposit, Deposited, Mailbox, Store, StoreError, Target, Waiting};
+use crate::store::{Cursor, Deposit, Deposited, Mailbox, Put, Store, StoreError, Target, Waiting};
 use crate::verified::VerifiedCards;
 
 /// How many damaged records one poll passes over.
@@ -30,6 +32,7 @@ pub struct Service<S> {
     store: Arc<S>,
     retention: Retention,
     cards: VerifiedCards,
+    grants: Grants,
     /// Publishing reads, merges and writes a card: one at a time, or a device's statement would get lost.
     publishing: Mutex<()>,
     stop: Stop,
@@ -50,6 +53,7 @@ impl<S: Store> Service<S> {
             store,
             retention: Retention::new(config),
             cards: VerifiedCards::default(),
+            grants: Grants::default(),
             publishing: Mutex::new(()),
             stop,
         }
@@ -87,7 +91,7 @@ impl<S: Store> Service<S> {
                     envelope,
                     expires,
                 };
-                self.deposit(deposit).await
+                self.deposit(deposit, now, rng).await
             }
             Request::Poll {
                 target,
@@ -105,6 +109,41 @@ impl<S: Store> Service<S> {
                 self.poll(client, target, mailbox, look).await
             }
             Request::Publish { card } => self.publish(client, &card, now).await,
+            Request::Have { namespace } => {
+                let held = self.store.parcels(namespace, now).await;
+                held.map(Answer::Held).map_err(refusal)
+            }
+            Request::Put {
+                write,
+                index,
+                grant,
+                parcel,
+            } => {
+                let put = Put {
+                    account: None,
+                    namespace: write.namespace(),
+                    index,
+                    parcel,
+                    now,
+                    expires: self.retention.longest(now),
+                };
+                self.put(grant, put).await
+            }
+            Request::Get {
+                address,
+                namespace,
+                index,
+            } => self.get(client, address, namespace, index, now).await,
+            Request::Withdraw { inbox, secret } => {
+                let hash = WithdrawHash::from_bytes(sha256(&[&secret]));
+                let gone = self.store.withdraw(inbox, hash).await;
+                gone.map(|gone| Answer::Withdrawn(gone.into()))
+                    .map_err(refusal)
+            }
+            Request::Delete { write } => {
+                let deleted = self.store.delete_parcels(write.namespace()).await;
+                deleted.map(Answer::Deleted).map_err(refusal)
+            }
         };
         answered.unwrap_or_else(Answer::Refused)
     }
@@ -114,13 +153,46 @@ impl<S: Store> Service<S> {
         card.map(Answer::Card).ok_or(Refusal::NoCard)
     }
 
-    async fn deposit(&self, deposit: Deposit) -> Result<Answer, Refusal> {
+    /// Every deposit is answered with a grant, and the same work is done for it; one in an inbox gives leave to put.
+    async fn deposit(
+        &self,
+        deposit: Deposit,
+        now: Timestamp,
+        rng: &mut (impl CryptoRng + Send),
+    ) -> Result<Answer, Refusal> {
+        let account = match deposit.target {
+            Target::Mailbox(Mailbox::Inbox(inbox)) => Some(inbox),
+            Target::Mailbox(Mailbox::Return(_)) | Target::Sink => None,
+        };
         let stored = match self.store.deposit(deposit).await.map_err(refusal)? {
             Deposited::Stored => wire::Stored::New,
             Deposited::AlreadyStored => wire::Stored::Already,
             Deposited::Replaced => wire::Stored::Replaced,
         };
-        Ok(Answer::Stored(stored))
+        Ok(Answer::Stored(stored, self.grants.give(account, now, rng)))
+    }
+
+    /// What is there already needs no grant, and uses none up.
+    async fn put(&self, grant: Grant, put: Put) -> Result<Answer, Refusal> {
+        let account = self.grants.take(&grant, put.now);
+        let kept = self.store.put_parcel(Put { account, ..put }).await;
+        if account.is_some() && !matches!(kept, Ok(wire::Kept::New)) {
+            self.grants.give_back(&grant);
+        }
+        kept.map(Answer::Kept).map_err(refusal)
+    }
+
+    async fn get(
+        &self,
+        client: &DhPublic,
+        address: Address,
+        namespace: Namespace,
+        index: u32,
+        now: Timestamp,
+    ) -> Result<Answer, Refusal> {
+        self.access_of_device(client, address.inbox(), now).await?;
+        let parcel = self.store.parcel(namespace, index, now).await;
+        parcel.map(Answer::Parcel).map_err(refusal)
     }
 
     async fn poll(
@@ -312,6 +384,9 @@ fn refusal(error: StoreError) -> Refusal {
         StoreError::UnknownInbox => Refusal::UnknownInbox,
         StoreError::MailboxFull => Refusal::MailboxFull,
         StoreError::StoreFull => Refusal::RelayFull,
+        StoreError::ParcelsFull => Refusal::ParcelsFull,
+        StoreError::OtherParcel => Refusal::OtherParcel,
+        StoreError::NoAccount => Refusal::NoGrant,
         _ => Refusal::Unavailable,
     }
 }

@@ -72,6 +72,8 @@ const TIGHT: Ceilings = Ceilings {
     return_envelopes: 4,
     all_return_envelopes: 6,
     all_envelopes: 1_000,
+    inbox_parcels: 5,
+    all_parcels: 7,
 };
 
 async fn a_deposit_is_read_back_whole_and_in_order(store: AnyStore) {

@@ -19,6 +19,8 @@ pub const OPEN: Ceilings = Ceilings {
     return_envelopes: 1_000,
     all_return_envelopes: 10_000,
     all_envelopes: 10_000,
+    inbox_parcels: 1_000,
+    all_parcels: 10_000,
 };
 
 /// The first day.
