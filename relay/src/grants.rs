@@ -55,11 +55,18 @@ impl Grants {
         grant
     }
 
+    /// Whether [`Self::take`] would give an inbox.
+    pub(crate) fn is_good(&self, grant: &Grant, now: Timestamp) -> bool {
+        let known = self.known();
+        let leave = known.given.get(grant);
+        leave.is_some_and(|leave| leave.parcels > 0 && now <= leave.until)
+    }
+
     /// Uses a grant for one parcel; gives the inbox on whose account. `None` where it is not known, used up, or too old.
     pub(crate) fn take(&self, grant: &Grant, now: Timestamp) -> Option<MailboxId> {
         let mut known = self.known();
-        let leave = known.given.get_mut(grant)?;
-        (now <= leave.until).then_some(())?;
+        let leave = known.given.get_mut(grant);
+        let leave = leave.filter(|leave| now <= leave.until)?;
         leave.parcels = leave.parcels.checked_sub(1)?;
         Some(leave.account)
     }
@@ -102,8 +109,10 @@ mod tests {
         let grants = Grants::default();
         let grant = give(&grants, Some(INBOX));
         for _ in 0..GOOD_FOR_PARCELS {
+            assert!(grants.is_good(&grant, NOW));
             assert_eq!(grants.take(&grant, NOW), Some(INBOX));
         }
+        assert!(!grants.is_good(&grant, NOW));
         assert_eq!(grants.take(&grant, NOW), None);
         grants.give_back(&grant);
         assert_eq!(grants.take(&grant, NOW), Some(INBOX));
@@ -116,6 +125,7 @@ mod tests {
         let grant = give(&grants, Some(INBOX));
         assert_eq!(grants.take(&grant, NOW.plus(DAY)), Some(INBOX));
         assert_eq!(grants.take(&grant, NOW.plus(DAY + 1)), None);
+        assert!(!grants.is_good(&grant, NOW.plus(DAY + 1)));
     }
 
     #[test]

@@ -21,10 +21,10 @@ use crate::config::Config;
 /// What a client may send before one of its links is established, over all streams of the connection, in bytes. With
 /// TLS's own buffers and the answers to 16 handshakes, an unauthenticated connection makes the relay hold 128 KiB at most.
 pub const WINDOW_BEFORE: u32 = 48 * 1024;
-/// What each established link adds to the window of its connection: a deposit, which takes four frames, and the beginning of a
-/// request after it. The first of them takes the place of [`WINDOW_BEFORE`].
-pub const WINDOW_STREAM: u32 = 5 * FRAME as u32;
-/// The same for a link on which a parcel was put under a grant: two puts, one that is read and one behind it. Sixteen such links
+/// The same once a link is established: a deposit, which takes four frames, and the poll beside it. A session has no more in
+/// flight, on its three links together. One frame more, because quinn gives back what was read by the eighth of a window.
+pub const WINDOW_LINKS: u32 = 6 * FRAME as u32;
+/// What a link on which a parcel was put under a grant adds to it: two puts, one that is read and one behind it. Sixteen such links
 /// have 8 MiB in flight: 400 MiB a second over a round trip of 20 ms. It is also what one stream may have in flight, of what its
 /// connection may; and what a link to which parcels are given adds to what may wait to be sent.
 pub const WINDOW_BULK: u32 = 32 * FRAME as u32;
@@ -44,7 +44,7 @@ const RETRY_LIFETIME: Duration = Duration::from_secs(10);
 const SOCKET_BUFFER: usize = 2 * 1024 * 1024;
 
 const _: () =
-    assert!(2 * FRAME as u64 <= WINDOW_INITIAL && WINDOW_STREAM as usize > 4 * FRAME_PLAIN);
+    assert!(2 * FRAME as u64 <= WINDOW_INITIAL && WINDOW_LINKS as usize > 4 * FRAME_PLAIN);
 
 /// Why the transport could not be set up.
 #[derive(Debug, Error)]
@@ -135,7 +135,7 @@ fn transport(config: &Config) -> Result<TransportConfig, TransportError> {
         // Nothing of the protocol travels on them.
         .max_concurrent_uni_streams(0_u32.into())
         .datagram_receive_buffer_size(None)
-        // Raised and lowered with the links (windows.rs); it is what holds a client back.
+        // Raised for links that proved something (windows.rs); it is what holds a client back.
         .receive_window(WINDOW_BEFORE.into())
         .stream_receive_window(WINDOW_BULK.into())
         .send_window(WINDOW_SEND)

@@ -13,6 +13,7 @@ use valise_protocol::card::{Card, CardError, VerifiedCard, merge};
 use valise_protocol::hash::sha256;
 use valise_protocol::id::{Address, EnvelopeDigest, Grant, MailboxId, Namespace, WithdrawHash};
 use valise_protocol::key::DhPublic;
+use valise_protocol::limits::FRAME_PLAIN;
 use valise_protocol::time::Timestamp;
 use valise_protocol::wire::{self, Answer, Item, Refusal, Request};
 
@@ -146,6 +147,19 @@ impl<S: Store> Service<S> {
             }
         };
         answered.unwrap_or_else(Answer::Refused)
+    }
+
+    /// Whether the rest of a put, which begins with this frame, is worth waiting for: it has a good grant, or something is there
+    /// that it may be the same as.
+    pub async fn admits_put(&self, first: &[u8; FRAME_PLAIN], now: Timestamp) -> bool {
+        let Some((namespace, index, grant)) = Request::put_in_first_frame(first) else {
+            return false;
+        };
+        let is_there = async || {
+            let held = self.store.parcels(namespace, now).await;
+            held.is_ok_and(|held| held.contains(index))
+        };
+        self.grants.is_good(&grant, now) || is_there().await
     }
 
     async fn card(&self, address: Address) -> Result<Answer, Refusal> {

@@ -1,14 +1,15 @@
-//! How much one connection may have in flight: it grows with its links, and with those among them that carry parcels.
+//! How much one connection may have in flight: a deposit, and more for each of its links that carries parcels.
 //!
-//! quinn fixes the window of a stream when the connection begins, so streams have the larger one from the start and the window of
-//! the connection is what holds a client back: the relay never buffers more for a link than [`WINDOW_STREAM`] on average before
-//! that link has put a parcel under a grant, and [`WINDOW_BULK`] afterwards.
+//! quinn fixes the window of a stream when the connection begins, so streams have the larger one from the start, and the window of
+//! the connection is what holds a client back: [`WINDOW_LINKS`] for all its links together, until one of them has put a parcel
+//! under a grant. It is never lowered: quinn 0.11 forgets, when it is raised again, what it was lowered by, so that a client that
+//! opens and closes links could have more and more.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quinn::{Connection, VarInt};
 
-use crate::quic::{WINDOW_BEFORE, WINDOW_BULK, WINDOW_SEND, WINDOW_STREAM};
+use crate::quic::{WINDOW_BEFORE, WINDOW_BULK, WINDOW_LINKS, WINDOW_SEND};
 
 /// The windows of one connection.
 pub struct Windows {
@@ -20,12 +21,14 @@ pub struct Windows {
 struct Links {
     /// Whether any was ever established.
     any: bool,
-    now: u32,
+    /// How many put parcels, now and at most.
     putting: u32,
+    most_putting: u32,
+    /// How many are given parcels now.
     getting: u32,
 }
 
-/// What an established link adds to the windows of its connection, until it is dropped.
+/// What an established link does to the windows of its connection, until it is dropped.
 pub struct Window {
     windows: Arc<Windows>,
     bulk: Option<Bulk>,
@@ -67,18 +70,32 @@ impl Windows {
 
 impl Links {
     fn receive(self) -> VarInt {
-        let links = self.now * WINDOW_STREAM + self.putting * (WINDOW_BULK - WINDOW_STREAM);
-        links.max(WINDOW_BEFORE).into()
+        let established = if self.any {
+            WINDOW_LINKS
+        } else {
+            WINDOW_BEFORE
+        };
+        (established + self.most_putting * WINDOW_BULK).into()
     }
 
     fn send(self) -> u64 {
         WINDOW_SEND + u64::from(self.getting * WINDOW_BULK)
     }
 
-    fn of(&mut self, bulk: Bulk) -> &mut u32 {
+    fn begin(&mut self, bulk: Bulk) {
         match bulk {
-            Bulk::Puts => &mut self.putting,
-            Bulk::Gets => &mut self.getting,
+            Bulk::Puts => {
+                self.putting += 1;
+                self.most_putting = self.most_putting.max(self.putting);
+            }
+            Bulk::Gets => self.getting += 1,
+        }
+    }
+
+    fn end(&mut self, bulk: Bulk) {
+        match bulk {
+            Bulk::Puts => self.putting -= 1,
+            Bulk::Gets => self.getting -= 1,
         }
     }
 }
@@ -86,10 +103,7 @@ impl Links {
 impl Window {
     /// Of a link that was established just now.
     pub fn open(windows: &Arc<Windows>) -> Self {
-        windows.change(|links| {
-            links.any = true;
-            links.now += 1;
-        });
+        windows.change(|links| links.any = true);
         Self {
             windows: Arc::clone(windows),
             bulk: None,
@@ -100,19 +114,16 @@ impl Window {
     pub fn widen(&mut self, bulk: Bulk) {
         if self.bulk.is_none() {
             self.bulk = Some(bulk);
-            self.windows.change(|links| *links.of(bulk) += 1);
+            self.windows.change(|links| links.begin(bulk));
         }
     }
 }
 
 impl Drop for Window {
     fn drop(&mut self) {
-        self.windows.change(|links| {
-            links.now -= 1;
-            if let Some(bulk) = self.bulk {
-                *links.of(bulk) -= 1;
-            }
-        });
+        if let Some(bulk) = self.bulk {
+            self.windows.change(|links| links.end(bulk));
+        }
     }
 }
 
@@ -123,24 +134,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn windows_grow_with_links_and_have_an_end() {
-        let most = LINKS as u32;
-        let of = |now, putting, getting| Links {
-            any: true,
-            now,
-            putting,
-            getting,
-        };
-        assert_eq!(of(0, 0, 0).receive(), VarInt::from_u32(WINDOW_BEFORE));
-        assert_eq!(of(1, 0, 0).receive(), VarInt::from_u32(WINDOW_STREAM));
-        assert_eq!(
-            of(most, most, 0).receive(),
-            VarInt::from_u32(most * WINDOW_BULK)
-        );
-        assert_eq!(of(3, 1, 0).send(), WINDOW_SEND);
-        assert_eq!(
-            of(most, 0, most).send(),
-            WINDOW_SEND + u64::from(most * WINDOW_BULK)
-        );
+    fn windows_grow_with_links_that_carry_parcels_and_have_an_end() {
+        let mut links = Links::default();
+        assert_eq!(links.receive(), VarInt::from_u32(WINDOW_BEFORE));
+        links.any = true;
+        assert_eq!(links.receive(), VarInt::from_u32(WINDOW_LINKS));
+        for _ in 0..100 {
+            (0..LINKS).for_each(|_| links.begin(Bulk::Puts));
+            (0..LINKS).for_each(|_| links.end(Bulk::Puts));
+        }
+        let most = LINKS as u32 * WINDOW_BULK;
+        assert_eq!(links.receive(), VarInt::from_u32(WINDOW_LINKS + most));
+        assert_eq!(links.send(), WINDOW_SEND);
+        (0..LINKS).for_each(|_| links.begin(Bulk::Gets));
+        assert_eq!(links.send(), WINDOW_SEND + u64::from(most));
+        (0..LINKS).for_each(|_| links.end(Bulk::Gets));
+        assert_eq!(links.send(), WINDOW_SEND);
     }
 }

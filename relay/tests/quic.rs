@@ -23,7 +23,7 @@ use tokio::time::timeout;
 use valise_protocol::key::DhSecret;
 use valise_protocol::limits::{FRAME, FRAME_PLAIN, LINK_1, LINK_2, LINK_3, LINKS};
 use valise_relay::config::Config;
-use valise_relay::quic::{WINDOW_BEFORE, WINDOW_STREAM};
+use valise_relay::quic::{WINDOW_BEFORE, WINDOW_LINKS};
 
 /// Long enough for anything on loopback; short enough to wait out what must not happen.
 const MOMENT: Duration = Duration::from_millis(300);
@@ -180,31 +180,21 @@ async fn a_client_without_a_link_cannot_fill_the_relay() {
     assert!(sent + LINKS * (LINK_1 + LINK_2) + 2 * 16 * 1024 < 128 * 1024);
 }
 
-/// What a client may have in flight grows with its links, and shrinks with them, whatever it does but put parcels under a grant.
 #[tokio::test]
-async fn each_link_opens_the_window_by_a_deposit_and_closes_it_again() {
+async fn a_connection_with_links_has_one_deposit_in_flight_however_many_they_are() {
     let relay = Harness::start(config()).await;
-    for links in [1, 3] {
+    for links in [1, 3, 15] {
         let client = relay.connect().await;
         let mut held = Vec::new();
         for _ in 0..links {
             held.push(client.link().await);
         }
         tokio::time::sleep(MOMENT).await;
-        assert_eq!(credit(&client).await, links * WINDOW_STREAM as usize);
+        let sent = credit(&client).await;
+        assert!(sent <= WINDOW_LINKS as usize, "{sent}");
+        // A deposit and a poll, whatever quinn has not given back yet.
+        assert!(sent >= 5 * FRAME, "{sent}");
     }
-    let client = relay.connect().await;
-    let mut first = client.link().await;
-    let mut second = client.link().await;
-    for link in [&mut first, &mut second] {
-        link.send.finish().unwrap();
-        assert_eq!(link.recv.read(&mut [0]).await.unwrap(), None);
-    }
-    let _last = client.link().await;
-    tokio::time::sleep(MOMENT).await;
-    // What was given before is not taken back, but what is used of it is not given again.
-    let sent = credit(&client).await;
-    assert!(sent <= 2 * WINDOW_STREAM as usize, "{sent}");
 }
 
 #[tokio::test]

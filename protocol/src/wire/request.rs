@@ -212,6 +212,20 @@ impl Target {
 }
 
 impl Request {
+    /// Where a put goes, and under which grant, by its first frame: so that a receiver need not keep what it will refuse. `None`
+    /// where the frame begins another request, or none.
+    pub fn put_in_first_frame(frame: &[u8; FRAME_PLAIN]) -> Option<(Namespace, u32, Grant)> {
+        let (header, _) = split::<RequestHeader>(frame).ok()?;
+        match Head::of(header).ok()? {
+            Head::Put {
+                write,
+                index,
+                grant,
+            } => Some((write.namespace(), index, grant)),
+            _ => None,
+        }
+    }
+
     /// Its kind.
     pub const fn kind(&self) -> RequestKind {
         match self {

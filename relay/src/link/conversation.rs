@@ -23,7 +23,7 @@ use valise_protocol::link::Link;
 use valise_protocol::wire::{Answer, Kept, Refusal, Request, RequestKind};
 
 use super::{Ended, Shared, within};
-use crate::quic::{Reset, WINDOW_BULK};
+use crate::quic::{Reset, WINDOW_BULK, WINDOW_LINKS};
 use crate::store::Store;
 use crate::windows::{Bulk, Window};
 
@@ -68,10 +68,19 @@ pub(super) async fn converse<S: Store>(
 enum Next {
     /// A request that is being answered.
     Answer(RequestKind, Answering),
+    /// A request of this kind that is refused without looking into it.
+    Refused(RequestKind, Refusal),
     /// Something else, which is refused in the frames that answer this kind: one, where it is not even known.
     Nonsense(RequestKind),
     /// Nothing more will come.
     End(Ended),
+}
+
+/// What was read.
+enum Read {
+    Request(Request),
+    Refused(RequestKind, Refusal),
+    Nonsense(RequestKind),
 }
 
 /// An answer that is being made. Dropping it gives up waiting, for mail above all; what was decided is done all the same.
@@ -106,18 +115,19 @@ impl<'a, S: Store> Reading<'a, S> {
                 stopping = self.shared.stop.is_given();
                 self.request().await
             };
-            if !matches!(&read, Ok(Ok(request)) if may_follow(request.kind())) {
+            if !may_follow(&read) {
                 let Ok(others) = self.turns.acquire_many(TURNS - 1).await else {
                     return;
                 };
                 turn.merge(others);
             }
             let next = match read {
-                Ok(Ok(request)) => Next::Answer(request.kind(), self.answer(request)),
-                Ok(Err(frames_of)) => Next::Nonsense(frames_of),
+                Ok(Read::Request(request)) => Next::Answer(request.kind(), self.answer(request)),
+                Ok(Read::Refused(kind, refusal)) => Next::Refused(kind, refusal),
+                Ok(Read::Nonsense(frames_of)) => Next::Nonsense(frames_of),
                 Err(ended) => Next::End(ended),
             };
-            let ends = !matches!(next, Next::Answer(..));
+            let ends = matches!(next, Next::Nonsense(_) | Next::End(_));
             if hand_over.send((next, turn)).await.is_err() || ends {
                 return;
             }
@@ -133,8 +143,8 @@ impl<'a, S: Store> Reading<'a, S> {
         }))
     }
 
-    /// The next request; or the kind that malformed bytes are refused as.
-    async fn request(&mut self) -> Result<Result<Request, RequestKind>, Ended> {
+    /// The next request. A put that would be refused is read and not kept.
+    async fn request(&mut self) -> Result<Read, Ended> {
         let shared = Arc::clone(self.shared);
         let first = tokio::select! {
             biased;
@@ -145,15 +155,23 @@ impl<'a, S: Store> Reading<'a, S> {
         frame[0] = first;
         let first = self.frame(frame, 1).await?;
         let Ok(kind) = RequestKind::of_first_frame(&first) else {
-            return Ok(Err(ONE_FRAME));
+            return Ok(Read::Nonsense(ONE_FRAME));
         };
+        let now = shared.clock.now();
+        if kind == RequestKind::Put && !shared.service.admits_put(&first, now).await {
+            for _ in 1..kind.frames_up() {
+                self.frame(vec![0; FRAME], 0).await?;
+            }
+            return Ok(Read::Refused(kind, Refusal::NoGrant));
+        }
         let mut plain = Vec::with_capacity(kind.frames_up() * FRAME_PLAIN);
         plain.extend_from_slice(first.as_slice());
         for _ in 1..kind.frames_up() {
             let frame = self.frame(vec![0; FRAME], 0).await?;
             plain.extend_from_slice(frame.as_slice());
         }
-        Ok(Request::decode(&plain).map_err(|_| kind))
+        let request = Request::decode(&plain);
+        Ok(request.map_or(Read::Nonsense(kind), Read::Request))
     }
 
     /// The first byte of a request. [`Ended::Finished`] when the client ended the stream before it. A link on which something is
@@ -208,6 +226,7 @@ impl<S: Store> Writing<'_, S> {
                     self.make_room(&answer);
                     self.write(kind, answer).await
                 }
+                Next::Refused(kind, refusal) => self.write(kind, Answer::Refused(refusal)).await,
                 Next::Nonsense(frames_of) => {
                     let refused = Answer::Refused(Refusal::Malformed);
                     let written = self.write(frames_of, refused).await;
@@ -252,7 +271,12 @@ impl<S: Store> Writing<'_, S> {
 }
 
 /// Whether another request may follow before this one is answered.
-const fn may_follow(kind: RequestKind) -> bool {
+fn may_follow(read: &Result<Read, Ended>) -> bool {
+    let kind = match read {
+        Ok(Read::Request(request)) => request.kind(),
+        Ok(Read::Refused(kind, _)) => *kind,
+        Ok(Read::Nonsense(_)) | Err(_) => return false,
+    };
     matches!(kind, RequestKind::Get | RequestKind::Put)
 }
 
@@ -270,11 +294,13 @@ fn lock(link: &Mutex<Link>) -> std::sync::MutexGuard<'_, Link> {
 }
 
 /// What a link of parcels makes the relay hold: what waits in its window; a request that is read, as frames and decoded; one
-/// parcel that is stored or looked up; and an answer that is written, opened and sealed.
+/// parcel that is stored or looked up; and an answer that is written, opened and sealed. Before it has a grant, a link has less: a
+/// deposit in as many forms.
 const _: () = assert!(
     WINDOW_BULK as usize
         + (FRAME + 16 * FRAME_PLAIN + PARCEL)
         + PARCEL
         + 16 * (FRAME_PLAIN + FRAME)
         < 2 << 20
+        && (WINDOW_LINKS as usize) + 5 * 4 * FRAME < 512 << 10
 );
