@@ -249,3 +249,22 @@ fn a_card_over_the_limit_is_refused() {
     );
     assert_eq!(Answer::decode(RequestKind::Card, &plain), Err(Malformed));
 }
+
+#[test]
+fn where_a_put_goes_is_told_by_its_first_frame_and_by_no_other() {
+    for request in requests() {
+        let plain = request.encode();
+        let first = plain.first_chunk::<FRAME_PLAIN>().unwrap();
+        let expected = match &request {
+            Request::Put {
+                write,
+                index,
+                grant,
+                ..
+            } => Some((write.namespace(), *index, *grant)),
+            _ => None,
+        };
+        assert_eq!(Request::put_in_first_frame(first), expected, "{request:?}");
+    }
+    assert_eq!(Request::put_in_first_frame(&[0xff; FRAME_PLAIN]), None);
+}
