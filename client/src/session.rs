@@ -254,8 +254,8 @@ async fn deposit(
     let answer = link.request(&request).await;
     link.finish();
     match answer? {
-        Answer::Stored(stored) if usable => Ok(stored),
-        Answer::Stored(_) => Err(DepositFault::NoCard),
+        Answer::Stored(stored, _) if usable => Ok(stored),
+        Answer::Stored(..) => Err(DepositFault::NoCard),
         _ => Err(LinkFault::Nonsense.into()),
     }
 }

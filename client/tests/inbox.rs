@@ -44,6 +44,7 @@ fn submission(vault: &Vault, id: u8, others: Vec<Address>) -> Vec<u8> {
         text: "x".into(),
         handling,
         others,
+        attached: None,
     };
     let message = Message::Submission(Submission {
         id: SubmissionId::from_bytes([id; 16]),
@@ -54,6 +55,7 @@ fn submission(vault: &Vault, id: u8, others: Vec<Address>) -> Vec<u8> {
             relay: RelayId::from_bytes([3; 32]),
         },
         content: content.encode(),
+        holders: vec![],
     });
     let reader = vault.state().unwrap().prekeys[0].secret().public();
     let writer = DhSecret::generate(&mut rng());

@@ -9,7 +9,7 @@ use minicbor::{Decode, Encode};
 use thiserror::Error;
 
 use crate::hash::sha256;
-use crate::limits::KEY;
+use crate::limits::{GRANT, KEY};
 
 /// Defines a 32-byte name whose `Debug` shows four bytes only.
 macro_rules! name32 {
@@ -66,6 +66,34 @@ name32! {
 name32! {
     /// What a deposit is replaced by (spec §4.4): the hash of a secret that follows from phrase and content, or random.
     WithdrawHash
+}
+
+name32! {
+    /// Where the parcels of one attachment lie on a relay (spec §9.1). Whoever knows it can ask which are there, and no more.
+    Namespace
+}
+
+/// What a deposit in an inbox is answered with: leave to put parcels on that inbox's account (spec §9.5).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Grant([u8; GRANT]);
+
+impl Grant {
+    /// From its bytes.
+    pub const fn from_bytes(bytes: [u8; GRANT]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    pub const fn as_bytes(&self) -> &[u8; GRANT] {
+        &self.0
+    }
+}
+
+/// Redacted: whoever knows it can use it.
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Grant(…)")
+    }
 }
 
 impl Address {

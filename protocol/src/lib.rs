@@ -19,6 +19,7 @@ pub mod contact;
 pub mod descriptor;
 pub mod stretch;
 pub mod words;
+pub mod parcel;
 pub mod phrase;
 mod noise;
 pub mod card;

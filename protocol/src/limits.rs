@@ -1,4 +1,4 @@
-//! Every number of the protocol, in one place (spec §9).
+//! Every number of the protocol, in one place (spec §10).
 //!
 //! Sizes are bytes unless the name says otherwise.
 
@@ -26,6 +26,33 @@ pub const REPLY_TEXT: usize = 32_000;
 pub const OTHERS: usize = 16;
 /// The longest note on consent, in bytes of UTF-8.
 pub const NOTE: usize = 2_000;
+
+/// A chunk of a parcel: nonce 12, ciphertext, tag (spec §9.2).
+pub const CHUNK: usize = 65_536;
+/// The plaintext of a chunk.
+pub const CHUNK_PLAIN: usize = CHUNK - 12 - TAG;
+/// Chunks of a parcel.
+pub const CHUNKS: usize = 4;
+/// A parcel: one piece of an encrypted attachment (spec §9).
+pub const PARCEL: usize = CHUNKS * CHUNK;
+/// The plaintext of a parcel.
+pub const PARCEL_PLAIN: usize = CHUNKS * CHUNK_PLAIN;
+/// Attachments are padded to sizes counted in so many parcels: one mebibyte.
+pub const STEP: u32 = 4;
+/// The most parcels of an attachment: 4 GiB.
+pub const PARCELS: u32 = 16_384;
+/// Which of them a relay holds, one bit each.
+pub const BITMAP: usize = PARCELS as usize / 8;
+/// The longest attachment.
+pub const ATTACHMENT: u64 = PARCELS as u64 * PARCEL_PLAIN as u64;
+/// The most attachments of a submission.
+pub const ATTACHMENTS: usize = 10_000;
+/// The longest name of an attachment, in bytes of UTF-8.
+pub const FILE_NAME: usize = 255;
+/// The longest media type of an attachment.
+pub const MEDIA_TYPE: usize = 127;
+/// What a deposit in an inbox is answered with, and a put presents.
+pub const GRANT: usize = 16;
 
 /// A Poly1305 tag.
 pub const TAG: usize = 16;
@@ -98,5 +125,7 @@ const _: () = {
     assert!(LINK_1 == KEY + KEM_KEY + TAG);
     assert!(LINK_2 == KEM_CIPHERTEXT + KEY + LINK_2_PAYLOAD + TAG);
     assert!(LINK_3 == KEY + TAG + TAG);
+    assert!(CHUNK_PLAIN == 65_508 && PARCEL == 262_144 && BITMAP == 2_048);
+    assert!(16 * FRAME_PLAIN - PARCEL == 3_840);
     assert!(4 * FRAME_PLAIN - ENVELOPE == 960 && 2 * FRAME_PLAIN > CARD);
 };

@@ -12,6 +12,7 @@ use crate::hash::{expand, sha256};
 use crate::id::{Address, MailboxId, RelayId, WithdrawHash};
 use crate::kem::KemSeed;
 use crate::key::DhSecret;
+use crate::parcel::{AttachmentKeys, FileHash};
 use crate::prekey::PrekeySecret;
 use crate::scrub::scrub_stack;
 use crate::stretch::stretch;
@@ -150,6 +151,11 @@ fn nearest(word: &str) -> Option<&'static str> {
 }
 
 impl DefenderRoot {
+    /// The keys of an attachment, for all its addressees (spec §9.1).
+    pub fn attachment(&self, hash: &FileHash) -> AttachmentKeys {
+        AttachmentKeys::derive(&self.0, hash)
+    }
+
     /// The keys for one mechanism.
     pub fn for_mechanism(&self, address: &Address) -> DefenderKeys {
         DefenderKeys(expand(&self.0, &[b"valise1/mechanism", address.as_bytes()]))
@@ -182,6 +188,11 @@ impl DefenderKeys {
     /// The return mailbox on this relay.
     pub fn mailbox(&self, relay: &RelayId) -> MailboxId {
         MailboxId::of_return(self.mailbox_key(relay).public().as_bytes())
+    }
+
+    /// The keys of an attachment that no other addressee must be linked with (spec §9.1).
+    pub fn attachment(&self, hash: &FileHash) -> AttachmentKeys {
+        AttachmentKeys::derive(&self.0, hash)
     }
 
     /// The tag of a message with this content (the encoded content of spec §4.5).

@@ -12,11 +12,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
-use valise_protocol::id::{MailboxId, WithdrawHash};
+use valise_protocol::id::{Address, MailboxId, Namespace, WithdrawHash};
 use valise_protocol::limits::ENVELOPE;
+use valise_protocol::parcel::ParcelBuffer;
 use valise_protocol::time::Timestamp;
 use valise_relay::store::{
-    Ceilings, Cursor, Deposit, Mailbox, Reader, Spool, SpoolConfig, Store, Target,
+    Ceilings, Cursor, Deposit, Mailbox, Put, Reader, Spool, SpoolConfig, Store, Target,
 };
 
 fn main() {
@@ -51,6 +52,42 @@ fn deposits(runtime: &Runtime, dir: &Path) {
         median(&spool) / median(&plain)
     );
     std::fs::remove_dir_all(dir.join("deposits")).unwrap();
+    let store = Arc::new(Spool::open(config(&dir.join("puts"))).unwrap());
+    let inbox = Address::from_bytes([1; 32]);
+    runtime.block_on(store.allow_inbox(inbox)).unwrap();
+    let mut puts: Vec<f64> = (0..ROUNDS)
+        .map(|round| runtime.block_on(put_all(&store, inbox, round as u8)))
+        .collect();
+    runtime.block_on(store.close()).unwrap();
+    print("durable puts, 16 writers, MiB a second", &mut puts);
+    std::fs::remove_dir_all(dir.join("puts")).unwrap();
+}
+
+/// An attachment of 256 MiB, each round another, deleted afterwards.
+async fn put_all(store: &Arc<Spool>, inbox: Address, round: u8) -> f64 {
+    let namespace = Namespace::from_bytes([round; 32]);
+    let started = Instant::now();
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..16 {
+        let store = store.clone();
+        writers.spawn(async move {
+            for index in (writer..1_024).step_by(16) {
+                let put = Put {
+                    account: Some(inbox.inbox()),
+                    namespace,
+                    index,
+                    parcel: ParcelBuffer::new(),
+                    now: Timestamp::from_seconds(0),
+                    expires: Timestamp::from_seconds(1_000_000),
+                };
+                store.put_parcel(put).await.unwrap();
+            }
+        });
+    }
+    writers.join_all().await;
+    let rate = 256.0 / started.elapsed().as_secs_f64();
+    store.delete_parcels(namespace).await.unwrap();
+    rate
 }
 
 /// A store with one envelope and one with very many, each opened by a process of its own.
@@ -192,6 +229,8 @@ fn config(dir: &Path) -> SpoolConfig {
         return_envelopes: u32::MAX,
         all_return_envelopes: u64::MAX,
         all_envelopes: u64::MAX,
+        inbox_parcels: u32::MAX,
+        all_parcels: u64::MAX,
     };
     SpoolConfig::new(dir.to_owned(), ceilings)
 }

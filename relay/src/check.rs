@@ -96,7 +96,7 @@ fn disk(findings: &mut Findings, directory: &Path, config: &Config) -> Result<()
     if free < full {
         findings.warn(
             "disk space",
-            &format!("{line}: lower store_envelopes, or the relay will refuse deposits early"),
+            &format!("{line}: lower store_envelopes or store_parcels, or the relay will refuse deposits early"),
         );
     } else {
         findings.fine("disk space", &line);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use thiserror::Error;
 use valise_protocol::contact::is_host;
-use valise_protocol::limits::{ENVELOPE, HANDSHAKE_SECONDS, IDLE_SECONDS, LINKS};
+use valise_protocol::limits::{ENVELOPE, HANDSHAKE_SECONDS, IDLE_SECONDS, LINKS, PARCEL};
 
 use crate::store::Ceilings;
 
@@ -36,6 +36,10 @@ pub struct Config {
     pub return_envelopes: u32,
     /// Envelopes in the whole store; return mailboxes together get a tenth of it.
     pub store_envelopes: u64,
+    /// Parcels on the account of one inbox.
+    pub inbox_parcels: u32,
+    /// Parcels in the whole store.
+    pub store_parcels: u64,
     /// Connections at the same time.
     pub connections: usize,
     /// Links at the same time, over all connections.
@@ -160,6 +164,11 @@ impl Config {
         allowed(self.inbox_envelopes > 0, "inbox_envelopes", "at least 1")?;
         allowed(self.return_envelopes > 0, "return_envelopes", "at least 1")?;
         allowed(self.store_envelopes >= 10, "store_envelopes", "at least 10")?;
+        allowed(
+            self.store_parcels <= MOST_PARCELS,
+            "store_parcels",
+            "at most 16777216",
+        )?;
         allowed(self.connections > 0, "connections", "at least 1")?;
         allowed(self.links > 0, "links", "at least 1")?;
         let links = (3..=LINKS).contains(&usize::from(self.links_per_connection));
@@ -189,13 +198,18 @@ impl Config {
             return_envelopes: self.return_envelopes,
             all_return_envelopes: self.store_envelopes / 10,
             all_envelopes: self.store_envelopes,
+            inbox_parcels: self.inbox_parcels,
+            all_parcels: self.store_parcels,
         }
     }
 
     /// What a full store takes on the disk, in bytes, a tenth for its bookkeeping included.
     pub const fn store_bytes(&self) -> u64 {
-        self.store_envelopes
-            .saturating_mul(ENVELOPE as u64 / 10 * 11)
+        let mail = self.store_envelopes.saturating_mul(ENVELOPE as u64);
+        let parcels = self.store_parcels.saturating_mul(PARCEL as u64);
+        mail.saturating_add(parcels)
+            .saturating_div(10)
+            .saturating_mul(11)
     }
 
     /// Until a client must have finished a link's handshake.
@@ -240,6 +254,8 @@ impl Default for Config {
             inbox_envelopes: 16_384,
             return_envelopes: 64,
             store_envelopes: 131_072,
+            inbox_parcels: 32_768,
+            store_parcels: 65_536,
             connections: 4_096,
             links: 2_048,
             links_per_connection: 16,
@@ -252,6 +268,9 @@ impl Default for Config {
         }
     }
 }
+
+/// What fills 4 TiB, and with its index 2.5 GiB of memory.
+const MOST_PARCELS: u64 = 1 << 24;
 
 #[cfg(test)]
 mod tests {
@@ -268,6 +287,7 @@ mod tests {
         for (text, key) in [
             ("retention_days_min = 0", "retention_days_min"),
             ("retention_days_max = 23", "retention_days_max"),
+            ("store_parcels = 16777217", "store_parcels"),
             ("links_per_connection = 17", "links_per_connection"),
             ("idle_seconds = 100", "idle_seconds"),
             ("host = \"\"", "host"),

@@ -78,7 +78,9 @@ impl Desk {
             .map_err(|error| store_failure(&error))?
             .len();
         let held = usage.inbox_envelopes + usage.return_envelopes;
-        let percent = held.saturating_mul(100) / self.config.store_envelopes.max(1);
+        let percent = |held: u64, most: u64| held.saturating_mul(100) / most.max(1);
+        let mail = percent(held, self.config.store_envelopes);
+        let parcels = percent(usage.parcels, self.config.store_parcels);
         let mut lines = Lines::default();
         match &self.running {
             None => lines.add("relay", "not running"),
@@ -98,7 +100,11 @@ impl Desk {
             "envelopes in return mailboxes",
             Coarse(usage.return_envelopes),
         );
-        lines.add("store", format!("{percent}% of its ceiling"));
+        lines.add("parcels", Coarse(usage.parcels));
+        lines.add(
+            "store",
+            format!("{mail}% of its ceiling, parcels {parcels}%"),
+        );
         lines.add(
             "disk",
             format!("{} MiB", usage.disk_bytes.div_ceil(1 << 20)),

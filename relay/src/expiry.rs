@@ -1,4 +1,4 @@
-//! When an envelope that nobody collects is dropped (docs/design.md, "Admission").
+//! When an envelope that nobody collects is dropped, and a parcel (docs/design.md, "Admission").
 
 use rand_core::CryptoRng;
 use valise_protocol::limits::DAY;
@@ -20,6 +20,11 @@ impl Retention {
             shortest: config.retention_days_min as u64,
             longest: config.retention_days_max as u64,
         }
+    }
+
+    /// The last day of a parcel: none earlier than that of any envelope that came on the same day (spec §9.5).
+    pub const fn longest(&self, now: Timestamp) -> Timestamp {
+        now.plus(self.longest * DAY)
     }
 
     /// Draws the last day of an envelope, uniformly. The store keeps the envelope to the end of that day, so the day tells

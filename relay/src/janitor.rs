@@ -118,7 +118,7 @@ impl Janitor {
         if believed {
             match self.store.expire(now).await {
                 Ok(0) => (),
-                Ok(envelopes) => info!(envelopes, "expired"),
+                Ok(records) => info!(records, "expired"),
                 Err(error) => error!(%error, "mail could not be expired"),
             }
         }

@@ -13,6 +13,8 @@ impl Config {
             inbox_envelopes,
             return_envelopes,
             store_envelopes,
+            inbox_parcels,
+            store_parcels,
             connections,
             links,
             links_per_connection,
@@ -50,6 +52,11 @@ retention_days_max = {retention_days_max}
 inbox_envelopes = {inbox_envelopes}
 return_envelopes = {return_envelopes}
 store_envelopes = {store_envelopes}
+
+# The same in parcels of 256 KiB, of which attachments are made: those on the account of one inbox, and all. 0 takes no
+# attachments.
+inbox_parcels = {inbox_parcels}
+store_parcels = {store_parcels}
 
 # Connections at the same time; links at the same time, over all connections and in one (3 to 16).
 connections = {connections}
@@ -91,7 +98,7 @@ mod tests {
         let keys = sample
             .lines()
             .filter(|line| !line.starts_with('#') && line.contains(" = "));
-        assert_eq!(keys.count(), 19);
+        assert_eq!(keys.count(), 21);
         for group in sample.split("\n\n") {
             assert!(group.starts_with('#'), "{group}");
         }

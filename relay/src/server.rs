@@ -2,7 +2,6 @@
 
 use std::future::pending;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use quinn::{Connection, Endpoint, Incoming, VarInt};
 use tokio::task::{JoinError, JoinSet};
@@ -11,8 +10,9 @@ use tracing::{debug, error, info, trace, warn};
 
 use crate::admission::{Place, Verdict};
 use crate::link::{self, Ended, Shared};
-use crate::quic::{Reset, WINDOW_AFTER};
+use crate::quic::Reset;
 use crate::store::Store;
+use crate::windows::Windows;
 
 /// How long the endpoint may take to say goodbye.
 const GOODBYE: std::time::Duration = std::time::Duration::from_secs(1);
@@ -95,7 +95,7 @@ async fn connection<S: Store>(
 /// Carries the links of one connection; gives the code to close it with.
 async fn carry<S: Store>(connection: &Connection, shared: &Arc<Shared<S>>) -> VarInt {
     let mut links = JoinSet::new();
-    let established = Arc::new(AtomicBool::new(false));
+    let windows = Arc::new(Windows::new(connection.clone()));
     let begun = Instant::now();
     let mut quiet_since = begun;
     loop {
@@ -104,7 +104,7 @@ async fn carry<S: Store>(connection: &Connection, shared: &Arc<Shared<S>>) -> Va
             return Reset::Closing.into();
         }
         // A client that never proves a key has no business here, and one without a link has an end.
-        let deadline = match (established.load(Ordering::Acquire), links.is_empty()) {
+        let deadline = match (windows.established(), links.is_empty()) {
             (false, _) => Some(begun + shared.config.handshake()),
             (true, true) => Some(quiet_since + shared.config.idle()),
             (true, false) => None,
@@ -114,17 +114,10 @@ async fn carry<S: Store>(connection: &Connection, shared: &Arc<Shared<S>>) -> Va
             stream = connection.accept_bi(), if !stopping => match stream {
                 Ok((mut send, mut recv)) => match shared.admission.link() {
                     Some(place) => {
-                        let shared = Arc::clone(shared);
-                        let connection = connection.clone();
-                        let established = Arc::clone(&established);
+                        let (shared, windows) = (Arc::clone(shared), Arc::clone(&windows));
                         links.spawn(async move {
                             let _place = place;
-                            link::serve(&shared, send, recv, || {
-                                if !established.swap(true, Ordering::AcqRel) {
-                                    connection.set_receive_window(WINDOW_AFTER.into());
-                                }
-                            })
-                            .await
+                            link::serve(&shared, send, recv, &windows).await
                         });
                     }
                     None => {
@@ -150,7 +143,7 @@ async fn carry<S: Store>(connection: &Connection, shared: &Arc<Shared<S>>) -> Va
                 }
             }
             () = until(deadline) => {
-                if !established.load(Ordering::Acquire) || links.is_empty() {
+                if !windows.established() || links.is_empty() {
                     links.shutdown().await;
                     return Reset::Slow.into();
                 }

@@ -10,16 +10,19 @@ use rand_core::CryptoRng;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep_until};
 use valise_protocol::card::{Card, CardError, VerifiedCard, merge};
-use valise_protocol::id::{Address, EnvelopeDigest, MailboxId};
+use valise_protocol::hash::sha256;
+use valise_protocol::id::{Address, EnvelopeDigest, Grant, MailboxId, Namespace, WithdrawHash};
 use valise_protocol::key::DhPublic;
+use valise_protocol::limits::FRAME_PLAIN;
 use valise_protocol::time::Timestamp;
 use valise_protocol::wire::{self, Answer, Item, Refusal, Request};
 
 use crate::access::{Access, tags};
 use crate::config::Config;
 use crate::expiry::Retention;
+use crate::grants::Grants;
 use crate::stop::Stop;
-use crate::store::{Cursor, Deposit, Deposited, Mailbox, Store, StoreError, Target, Waiting};
+use crate::store::{Cursor, Deposit, Deposited, Mailbox, Put, Store, StoreError, Target, Waiting};
 use crate::verified::VerifiedCards;
 
 /// How many damaged records one poll passes over.
@@ -30,6 +33,7 @@ pub struct Service<S> {
     store: Arc<S>,
     retention: Retention,
     cards: VerifiedCards,
+    grants: Grants,
     /// Publishing reads, merges and writes a card: one at a time, or a device's statement would get lost.
     publishing: Mutex<()>,
     stop: Stop,
@@ -50,6 +54,7 @@ impl<S: Store> Service<S> {
             store,
             retention: Retention::new(config),
             cards: VerifiedCards::default(),
+            grants: Grants::default(),
             publishing: Mutex::new(()),
             stop,
         }
@@ -87,7 +92,7 @@ impl<S: Store> Service<S> {
                     envelope,
                     expires,
                 };
-                self.deposit(deposit).await
+                self.deposit(deposit, now, rng).await
             }
             Request::Poll {
                 target,
@@ -105,8 +110,56 @@ impl<S: Store> Service<S> {
                 self.poll(client, target, mailbox, look).await
             }
             Request::Publish { card } => self.publish(client, &card, now).await,
+            Request::Have { namespace } => {
+                let held = self.store.parcels(namespace, now).await;
+                held.map(Answer::Held).map_err(refusal)
+            }
+            Request::Put {
+                write,
+                index,
+                grant,
+                parcel,
+            } => {
+                let put = Put {
+                    account: None,
+                    namespace: write.namespace(),
+                    index,
+                    parcel,
+                    now,
+                    expires: self.retention.longest(now),
+                };
+                self.put(grant, put).await
+            }
+            Request::Get {
+                address,
+                namespace,
+                index,
+            } => self.get(client, address, namespace, index, now).await,
+            Request::Withdraw { inbox, secret } => {
+                let hash = WithdrawHash::from_bytes(sha256(&[&secret]));
+                let gone = self.store.withdraw(inbox, hash).await;
+                gone.map(|gone| Answer::Withdrawn(gone.into()))
+                    .map_err(refusal)
+            }
+            Request::Delete { write } => {
+                let deleted = self.store.delete_parcels(write.namespace()).await;
+                deleted.map(Answer::Deleted).map_err(refusal)
+            }
         };
         answered.unwrap_or_else(Answer::Refused)
+    }
+
+    /// Whether the rest of a put, which begins with this frame, is worth waiting for: it has a good grant, or something is there
+    /// that it may be the same as.
+    pub async fn admits_put(&self, first: &[u8; FRAME_PLAIN], now: Timestamp) -> bool {
+        let Some((namespace, index, grant)) = Request::put_in_first_frame(first) else {
+            return false;
+        };
+        let is_there = async || {
+            let held = self.store.parcels(namespace, now).await;
+            held.is_ok_and(|held| held.contains(index))
+        };
+        self.grants.is_good(&grant, now) || is_there().await
     }
 
     async fn card(&self, address: Address) -> Result<Answer, Refusal> {
@@ -114,13 +167,46 @@ impl<S: Store> Service<S> {
         card.map(Answer::Card).ok_or(Refusal::NoCard)
     }
 
-    async fn deposit(&self, deposit: Deposit) -> Result<Answer, Refusal> {
+    /// Every deposit is answered with a grant, and the same work is done for it; one in an inbox gives leave to put.
+    async fn deposit(
+        &self,
+        deposit: Deposit,
+        now: Timestamp,
+        rng: &mut (impl CryptoRng + Send),
+    ) -> Result<Answer, Refusal> {
+        let account = match deposit.target {
+            Target::Mailbox(Mailbox::Inbox(inbox)) => Some(inbox),
+            Target::Mailbox(Mailbox::Return(_)) | Target::Sink => None,
+        };
         let stored = match self.store.deposit(deposit).await.map_err(refusal)? {
             Deposited::Stored => wire::Stored::New,
             Deposited::AlreadyStored => wire::Stored::Already,
             Deposited::Replaced => wire::Stored::Replaced,
         };
-        Ok(Answer::Stored(stored))
+        Ok(Answer::Stored(stored, self.grants.give(account, now, rng)))
+    }
+
+    /// What is there already needs no grant, and uses none up.
+    async fn put(&self, grant: Grant, put: Put) -> Result<Answer, Refusal> {
+        let account = self.grants.take(&grant, put.now);
+        let kept = self.store.put_parcel(Put { account, ..put }).await;
+        if account.is_some() && !matches!(kept, Ok(wire::Kept::New)) {
+            self.grants.give_back(&grant);
+        }
+        kept.map(Answer::Kept).map_err(refusal)
+    }
+
+    async fn get(
+        &self,
+        client: &DhPublic,
+        address: Address,
+        namespace: Namespace,
+        index: u32,
+        now: Timestamp,
+    ) -> Result<Answer, Refusal> {
+        self.access_of_device(client, address.inbox(), now).await?;
+        let parcel = self.store.parcel(namespace, index, now).await;
+        parcel.map(Answer::Parcel).map_err(refusal)
     }
 
     async fn poll(
@@ -312,6 +398,9 @@ fn refusal(error: StoreError) -> Refusal {
         StoreError::UnknownInbox => Refusal::UnknownInbox,
         StoreError::MailboxFull => Refusal::MailboxFull,
         StoreError::StoreFull => Refusal::RelayFull,
+        StoreError::ParcelsFull => Refusal::ParcelsFull,
+        StoreError::OtherParcel => Refusal::OtherParcel,
+        StoreError::NoAccount => Refusal::NoGrant,
         _ => Refusal::Unavailable,
     }
 }

@@ -12,11 +12,12 @@ use common::{Client, ClientSettings, Harness, Linked, NOW, config, rng};
 use proptest::prelude::*;
 use quinn::{Endpoint, EndpointConfig, TokioRuntime};
 use tokio::time::timeout;
-use valise_protocol::id::{Address, EnvelopeDigest, MailboxId, WithdrawHash};
+use valise_protocol::id::{Address, EnvelopeDigest, MailboxId, Namespace, WithdrawHash};
 use valise_protocol::key::DhSecret;
 use valise_protocol::limits::{ENVELOPE, FRAME, FRAME_PLAIN};
+use valise_protocol::parcel::{ParcelBuffer, ParcelSet};
 use valise_protocol::time::Timestamp;
-use valise_protocol::wire::{Answer, Refusal, Request, RequestKind, Stored, Target};
+use valise_protocol::wire::{Answer, Kept, Refusal, Request, RequestKind, Stored, Target};
 use valise_relay::admission::Admission;
 use valise_relay::clock::Clock;
 use valise_relay::config::Config;
@@ -24,8 +25,8 @@ use valise_relay::identity::Identity;
 use valise_relay::link::Shared;
 use valise_relay::service::Service;
 use valise_relay::store::{
-    self, Cursor, Deposit, Deposited, DeviceTag, Mailbox, Memory, Reader, Store, StoreError, Usage,
-    Waiting,
+    self, Cursor, Deposit, Deposited, DeviceTag, Mailbox, Memory, Put, Reader, Store, StoreError,
+    Usage, Waiting,
 };
 use valise_relay::{quic, server, stop};
 
@@ -75,6 +76,26 @@ impl Store for Defective {
     async fn card(&self, address: Address) -> Result<Option<Vec<u8>>, StoreError> {
         self.0.card(address).await
     }
+    async fn withdraw(&self, inbox: MailboxId, withdraw: WithdrawHash) -> Result<bool, StoreError> {
+        self.0.withdraw(inbox, withdraw).await
+    }
+    async fn put_parcel(&self, put: Put) -> Result<Kept, StoreError> {
+        self.0.put_parcel(put).await
+    }
+    async fn parcels(&self, namespace: Namespace, now: Timestamp) -> Result<ParcelSet, StoreError> {
+        self.0.parcels(namespace, now).await
+    }
+    async fn parcel(
+        &self,
+        namespace: Namespace,
+        index: u32,
+        now: Timestamp,
+    ) -> Result<Option<ParcelBuffer>, StoreError> {
+        self.0.parcel(namespace, index, now).await
+    }
+    async fn delete_parcels(&self, namespace: Namespace) -> Result<u32, StoreError> {
+        self.0.delete_parcels(namespace).await
+    }
     async fn expire(&self, now: Timestamp) -> Result<u64, StoreError> {
         self.0.expire(now).await
     }
@@ -105,7 +126,10 @@ async fn deposited(client: &Client, target: Target) -> bool {
     let mut linked = client.link().await;
     let request = deposit(target);
     let answer = exchange(&mut linked, &request.encode(), RequestKind::Deposit).await;
-    matches!(answer, Some(Answer::Stored(Stored::New | Stored::Already)))
+    matches!(
+        answer,
+        Some(Answer::Stored(Stored::New | Stored::Already, _))
+    )
 }
 
 #[tokio::test]

@@ -1,21 +1,14 @@
 //! The operator's commands, as the binary that is installed: from `init` to the exit status of `serve`.
 #![allow(clippy::unwrap_used)]
 
-mod common;
-
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
 
-use common::{Client, ClientSettings, Harness, config, rng};
 use tempfile::TempDir;
-use valise_protocol::id::{Address, MailboxId, WithdrawHash};
-use valise_protocol::key::DhSecret;
-use valise_protocol::limits::{ENVELOPE, FRAME};
-use valise_protocol::wire::{Request, Target};
-use valise_relay::config::{Config, LogLevel};
+use valise_protocol::id::Address;
+use valise_relay::config::Config;
 
 /// A directory made by `init`, with a relay on a free port of loopback.
 struct Site {
@@ -414,94 +407,4 @@ fn a_serving_relay_has_given_up_other_files() {
     let serving = site.serve();
     let status = std::fs::read_to_string(format!("/proc/{}/status", serving.child.id())).unwrap();
     assert!(status.contains("NoNewPrivs:\t1"), "{status}");
-}
-
-/// Collects what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-#[tokio::test]
-async fn no_level_of_the_log_names_a_mailbox_a_key_or_an_address() {
-    let log = Log::default();
-    let writer = log.clone();
-    valise_relay::log::start(LogLevel::Trace, move || writer.clone());
-    let relay = Harness::start(Config {
-        links: 3,
-        retry_handshakes: 0,
-        ..config()
-    })
-    .await;
-    let key = DhSecret::generate(&mut rng());
-    let mailbox = MailboxId::of_return(key.public().as_bytes());
-    let client = relay.connect().await;
-    let mut linked = client.link_as(&key).await;
-    for request in [
-        Request::Deposit {
-            target: Target::Return,
-            mailbox,
-            withdraw: WithdrawHash::from_bytes([7; 32]),
-            proof: vec![],
-            envelope: Box::new([0x5a; ENVELOPE]),
-        },
-        Request::Poll {
-            target: Target::Inbox,
-            mailbox,
-            cursor: 0,
-            removals: vec![],
-            wait_seconds: 0,
-        },
-    ] {
-        let sealed = linked.link.seal(&request.encode()).unwrap();
-        linked.send.write_all(&sealed).await.unwrap();
-        let mut answer = vec![0; request.kind().frames_down() * FRAME];
-        linked.recv.read_exact(&mut answer).await.unwrap();
-    }
-    linked.send.write_all(&[0; FRAME]).await.unwrap();
-    let _ = linked.recv.read_to_end(1 << 20).await;
-    let _ = Client::connect(
-        relay.relay.addr(),
-        ClientSettings {
-            alpn: b"other".to_vec(),
-            ..ClientSettings::default()
-        },
-    )
-    .await;
-    relay.relay.tidy().await;
-    let port = client.endpoint.local_addr().unwrap().port().to_string();
-    let relay_id = relay.relay.id();
-    relay.relay.shutdown().await.unwrap();
-
-    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(
-        text.contains("a link was reset"),
-        "the log is not empty: {text}"
-    );
-    assert!(text.contains("TRACE") && text.contains("DEBUG"), "{text}");
-    let address = Address::from_bytes(*mailbox.as_bytes());
-    for canary in [
-        hex(&mailbox.as_bytes()[..4]),
-        hex(&key.public().as_bytes()[..4]),
-        hex(&relay_id.as_bytes()[..4]),
-        address.to_string(),
-        "127.0.0.1".into(),
-        port,
-        "5a5a5a5a".into(),
-    ] {
-        assert!(!text.contains(&canary), "{canary} in {text}");
-    }
 }

@@ -1,30 +1,14 @@
-//! What every store promises: one suite, run over the model in memory and over the spool.
+//! What every store promises of mail: one suite, run over the model in memory and over the spool.
 #![allow(clippy::unwrap_used)]
 
 mod stores;
 
-use std::future::Future;
-use std::path::Path;
-
-use proptest::prelude::*;
+use stores::contract::*;
 use stores::*;
 use valise_protocol::time::Timestamp;
 use valise_relay::store::{
-    AnyStore, Ceilings, Cursor, Deposit, Deposited, MORE, Mailbox, Memory, Reader, Spool, Store,
-    StoreError, Target, Usage,
+    AnyStore, Cursor, Deposit, Deposited, MORE, Reader, Store, StoreError, Target, Usage,
 };
-
-/// Instantiates each property for each store.
-macro_rules! contract {
-    ($($property:ident),* $(,)?) => {
-        mod memory {
-            $(#[test] fn $property() { super::with_memory(super::$property); })*
-        }
-        mod spool {
-            $(#[test] fn $property() { super::with_spool(super::$property); })*
-        }
-    };
-}
 
 contract![
     a_deposit_is_read_back_whole_and_in_order,
@@ -49,30 +33,6 @@ contract![
     the_newest_card_counts,
     a_removed_inbox_takes_card_and_mail_along,
 ];
-
-fn with_memory<F: Future<Output = ()>>(property: impl FnOnce(AnyStore) -> F) {
-    runtime().block_on(property(AnyStore::Memory(Memory::new(TIGHT))));
-}
-
-fn with_spool<F: Future<Output = ()>>(property: impl FnOnce(AnyStore) -> F) {
-    let dir = tempfile::tempdir().unwrap();
-    runtime().block_on(property(AnyStore::Spool(open(dir.path()))));
-}
-
-fn open(dir: &Path) -> Spool {
-    let config = valise_relay::store::SpoolConfig {
-        ceilings: TIGHT,
-        ..config(&dir.join("store"))
-    };
-    Spool::open(config).unwrap()
-}
-
-const TIGHT: Ceilings = Ceilings {
-    inbox_envelopes: 120,
-    return_envelopes: 4,
-    all_return_envelopes: 6,
-    all_envelopes: 1_000,
-};
 
 async fn a_deposit_is_read_back_whole_and_in_order(store: AnyStore) {
     for number in [3, 1, 2] {
@@ -232,7 +192,7 @@ async fn of_one_envelope_deposited_many_times_at_once_one_is_stored(store: AnySt
     let stored = told.iter().filter(|told| **told == Deposited::Stored);
     assert_eq!(stored.count(), 1);
     assert_eq!(waiting(&*store, holder(1), Reader::Holder).await, [1]);
-    assert_eq!(usage(&store).await.return_envelopes, 1);
+    assert_eq!(usage(&*store).await.return_envelopes, 1);
 }
 
 async fn of_many_replacements_at_once_one_is_left(store: AnyStore) {
@@ -245,7 +205,7 @@ async fn of_many_replacements_at_once_one_is_left(store: AnyStore) {
     let stored = told.iter().filter(|told| **told == Deposited::Stored);
     assert_eq!(stored.count(), 1);
     assert_eq!(waiting(&*store, holder(1), Reader::Holder).await.len(), 1);
-    assert_eq!(usage(&store).await.return_envelopes, 1);
+    assert_eq!(usage(&*store).await.return_envelopes, 1);
 }
 
 async fn each_device_removes_for_itself_and_the_last_for_all(store: AnyStore) {
@@ -400,202 +360,4 @@ async fn a_removed_inbox_takes_card_and_mail_along(store: AnyStore) {
     assert_eq!(store.card(address(1)).await.unwrap(), None);
     assert_eq!(waiting(&store, inbox(1), Reader::Holder).await, []);
     assert_eq!(waiting(&store, inbox(2), Reader::Holder).await, [1]);
-}
-
-async fn usage(store: &AnyStore) -> Usage {
-    Usage {
-        disk_bytes: 0,
-        ..store.usage().await.unwrap()
-    }
-}
-
-/// One step of a random history.
-#[derive(Clone, Debug)]
-enum Step {
-    Deposit {
-        mailbox: Mailbox,
-        number: u32,
-        withdraw: u32,
-        day: u64,
-    },
-    Collect {
-        mailbox: Mailbox,
-        number: u32,
-    },
-    CollectAs {
-        inbox: u8,
-        number: u32,
-        me: u8,
-        roster: u8,
-    },
-    Settle {
-        inbox: u8,
-        roster: u8,
-    },
-    Expire {
-        day: u64,
-    },
-    Allow(u8),
-    RemoveInbox(u8),
-    PutCard(u8, u8),
-    Rewrap,
-    /// In order, or as if killed.
-    Restart {
-        close: bool,
-    },
-}
-
-fn mailboxes() -> impl Strategy<Value = Mailbox> {
-    prop_oneof![(1..3u8).prop_map(inbox), (1..3u8).prop_map(holder)]
-}
-
-fn steps() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        8 => (mailboxes(), 0..12u32, 0..9u32, 1..4u64).prop_map(|(mailbox, number, withdraw, day)| {
-            Step::Deposit { mailbox, number, withdraw, day }
-        }),
-        3 => (mailboxes(), 0..12u32).prop_map(|(mailbox, number)| Step::Collect { mailbox, number }),
-        4 => (1..3u8, 0..12u32, 1..4u8, 1..4u8)
-            .prop_map(|(inbox, number, me, roster)| Step::CollectAs { inbox, number, me, roster }),
-        1 => (1..3u8, 0..4u8).prop_map(|(inbox, roster)| Step::Settle { inbox, roster }),
-        1 => (0..5u64).prop_map(|day| Step::Expire { day }),
-        2 => (1..3u8).prop_map(Step::Allow),
-        1 => (1..3u8).prop_map(Step::RemoveInbox),
-        1 => (1..3u8, any::<u8>()).prop_map(|(inbox, card)| Step::PutCard(inbox, card)),
-        1 => Just(Step::Rewrap),
-        1 => any::<bool>().prop_map(|close| Step::Restart { close }),
-    ]
-}
-
-/// What a step answers, in a form that can be compared.
-async fn take(store: &impl Store, step: &Step) -> String {
-    match step.clone() {
-        Step::Deposit {
-            mailbox,
-            number,
-            withdraw: hash,
-            day,
-        } => {
-            let expires = Timestamp::from_seconds(day * 86_400);
-            let deposit = Deposit {
-                withdraw: withdraw(hash),
-                expires,
-                ..deposit(mailbox, number)
-            };
-            format!("{:?}", store.deposit(deposit).await)
-        }
-        Step::Collect { mailbox, number } => {
-            format!(
-                "{:?}",
-                store
-                    .remove(mailbox, Reader::Holder, &[digest(number)])
-                    .await
-            )
-        }
-        Step::CollectAs {
-            inbox: number,
-            number: envelope,
-            me,
-            roster,
-        } => {
-            let roster: Vec<_> = (1..=roster.max(me)).map(device).collect();
-            let reader = Reader::Device {
-                me: device(me),
-                roster: &roster,
-            };
-            format!(
-                "{:?}",
-                store
-                    .remove(inbox(number), reader, &[digest(envelope)])
-                    .await
-            )
-        }
-        Step::Settle { inbox, roster } => {
-            let roster: Vec<_> = (1..=roster).map(device).collect();
-            format!("{:?}", store.settle(address(inbox).inbox(), &roster).await)
-        }
-        Step::Expire { day } => {
-            format!(
-                "{:?}",
-                store.expire(Timestamp::from_seconds(day * 86_400)).await
-            )
-        }
-        Step::Allow(inbox) => format!("{:?}", store.allow_inbox(address(inbox)).await),
-        Step::RemoveInbox(inbox) => format!("{:?}", store.remove_inbox(address(inbox)).await),
-        Step::PutCard(inbox, card) => {
-            format!("{:?}", store.put_card(address(inbox), vec![card; 50]).await)
-        }
-        Step::Rewrap | Step::Restart { .. } => String::new(),
-    }
-}
-
-/// Everything that can be seen of a store.
-async fn picture(store: &impl Store) -> String {
-    let mut seen = format!("{:?}", store.inboxes().await);
-    let roster = [device(1), device(2), device(3)];
-    let readers = roster.map(|me| Reader::Device {
-        me,
-        roster: &roster,
-    });
-    for mailbox in [inbox(1), inbox(2), holder(1), holder(2)] {
-        for reader in readers.into_iter().chain([Reader::Holder]) {
-            seen += &format!("{mailbox:?} {:?}", waiting(store, mailbox, reader).await);
-        }
-    }
-    for number in [1, 2] {
-        seen += &format!("{:?}", store.card(address(number)).await);
-    }
-    let usage = Usage {
-        disk_bytes: 0,
-        ..store.usage().await.unwrap()
-    };
-    seen + &format!("{usage:?}")
-}
-
-async fn compare(history: &[Step]) -> Result<(), TestCaseError> {
-    let dir = tempfile::tempdir().unwrap();
-    let model = Memory::new(TIGHT);
-    let mut spool = open(dir.path());
-    for step in history {
-        prop_assert_eq!(
-            take(&model, step).await,
-            take(&spool, step).await,
-            "{:?}",
-            step
-        );
-        match step {
-            Step::Rewrap => spool.rewrap().await.unwrap(),
-            Step::Restart { close } => {
-                if *close {
-                    spool.close().await.unwrap();
-                }
-                spool = reopen(spool, dir.path()).await;
-            }
-            _ => {}
-        }
-    }
-    prop_assert_eq!(picture(&model).await, picture(&spool).await);
-    spool = reopen(spool, dir.path()).await;
-    prop_assert_eq!(picture(&model).await, picture(&spool).await);
-    Ok(())
-}
-
-async fn reopen(spool: Spool, dir: &Path) -> Spool {
-    // The writer gives the lock free when it is done.
-    let _ = spool.close().await;
-    drop(spool);
-    open(dir)
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: if long() { 1_000 } else { 24 },
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    })]
-
-    #[test]
-    fn the_spool_answers_as_the_model_does(history in prop::collection::vec(steps(), 1..60)) {
-        runtime().block_on(compare(&history))?;
-    }
 }

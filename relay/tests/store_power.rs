@@ -153,13 +153,49 @@ async fn operate(store: &Spool, journal: &Shared, effort: &Effort) -> Option<()>
     Some(())
 }
 
+/// Puts the parcels of attachments, one after the other, and deletes every other attachment.
+async fn carry(store: &Spool, journal: &Shared, client: u32, effort: &Effort) -> Option<()> {
+    for round in effort.rounds(4) {
+        let (attachment, thing) = attachment(client, round);
+        for (index, stage) in [(0, STORED), (1, HALFWAY)] {
+            let kept = store.put_parcel(put(1, attachment, index, thing + index));
+            journal.step(thing, stage, kept).await?;
+        }
+        if round % 2 == 0 {
+            let deleted = store.delete_parcels(namespace(attachment));
+            journal.step(thing, GONE, deleted).await?;
+        }
+    }
+    Some(())
+}
+
+fn attachment(client: u32, round: u32) -> (u8, u32) {
+    let attachment = client * ATTACHMENTS + round;
+    (attachment as u8, FILES + 2 * attachment)
+}
+
+/// Who works.
+#[derive(Clone, Copy, PartialEq)]
+enum Who {
+    Everybody,
+    Carriers,
+}
+
 /// Everybody at once, until the store closes or all is done; and a rewrap now and then.
-async fn work(store: &Arc<Spool>, journal: &Shared, effort: &Effort) {
+async fn work(store: &Arc<Spool>, journal: &Shared, who: Who, effort: &Effort) {
     if store.allow_inbox(address(1)).await.is_err() {
         return;
     }
     let mut clients = tokio::task::JoinSet::new();
-    for client in 0..CLIENTS + 3 {
+    for client in 0..CARRIERS {
+        let (store, journal, effort) = (store.clone(), journal.clone(), effort.clone());
+        clients.spawn(async move { carry(&store, &journal, client, &effort).await });
+    }
+    let others = match who {
+        Who::Everybody => CLIENTS + 3,
+        Who::Carriers => 0,
+    };
+    for client in 0..others {
         let (store, journal, effort) = (store.clone(), journal.clone(), effort.clone());
         clients.spawn(async move {
             match client.checked_sub(CLIENTS) {
@@ -229,6 +265,19 @@ async fn stages(store: &Spool, things: &Journal) -> Option<BTreeMap<u32, Vec<u32
         let card = store.card(address(1)).await.ok().flatten();
         found.insert(CARD, vec![card.map_or(0, |card| card[0].into())]);
     }
+    for (client, round) in (0..CARRIERS).flat_map(|client| (0..ATTACHMENTS).map(move |n| (client, n))) {
+        let (attachment, thing) = attachment(client, round);
+        match try_parcels(store, attachment, START).await?[..] {
+            [] => None,
+            [(0, first)] if first == thing => found.insert(thing, vec![STORED]),
+            [(0, first), (1, second)] if (first, second) == (thing, thing + 1) => {
+                found.insert(thing, vec![HALFWAY])
+            }
+            // A deletion is not whole before it is answered: what is left of it is as good as all.
+            [(1, second)] if second == thing + 1 => found.insert(thing, vec![HALFWAY]),
+            ref other => panic!("{thing}: {other:?}"),
+        };
+    }
     let served = store.inboxes().await.ok()?;
     let served = served.iter().any(|(found, _)| *found == address(2));
     let rounds = 0..=things.begun.get(&SECOND).map_or(0, |stage| stage / 3);
@@ -271,7 +320,7 @@ async fn lost(dir: &Path, before: &Journal, after: &Journal) -> usize {
 
 /// Cuts the power again and again while clients work on segments of so many slots; `lie` takes the sync out. Returns how much is
 /// wrong afterwards.
-async fn cut_while_working(lie: bool, slots: u32) -> usize {
+async fn cut_while_working(lie: bool, who: Who, slots: u32) -> usize {
     let dir = tempfile::tempdir().unwrap();
     let live = dir.path().join("live");
     let disk = PowerDisk::new();
@@ -297,7 +346,7 @@ async fn cut_while_working(lie: bool, slots: u32) -> usize {
     };
     let working = tokio::spawn({
         let (store, journal) = (store.clone(), journal.clone());
-        async move { work(&store, &journal, &effort).await }
+        async move { work(&store, &journal, who, &effort).await }
     });
     // All cuts are taken while the clients work, and looked at afterwards: looking takes longer than the work.
     let (mut cuts, mut seen, mut random) = (Vec::new(), 0, 1_u64);
@@ -336,21 +385,24 @@ async fn cut_while_working(lie: bool, slots: u32) -> usize {
 
 #[test]
 fn a_power_cut_loses_nothing_that_was_acknowledged() {
-    assert_eq!(runtime().block_on(cut_while_working(false, 8)), 0);
+    let losses = cut_while_working(false, Who::Everybody, 8);
+    assert_eq!(runtime().block_on(losses), 0);
 }
 
 #[test]
 fn a_power_cut_between_two_segments_of_what_came_together_loses_nothing() {
     // Eight defenders at once: nearly every batch meets the end of a segment, and some meet two.
     for slots in if long() { vec![1, 2, 3] } else { vec![3] } {
-        let lost = runtime().block_on(cut_while_working(false, slots));
+        let lost = runtime().block_on(cut_while_working(false, Who::Everybody, slots));
         assert_eq!(lost, 0, "{slots} slots");
     }
 }
 
 #[test]
 fn without_the_sync_the_same_power_cuts_lose() {
-    assert!(runtime().block_on(cut_while_working(true, 8)) > 0);
+    for who in [Who::Everybody, Who::Carriers] {
+        assert!(runtime().block_on(cut_while_working(true, who, 8)) > 0);
+    }
 }
 
 /// What the killed process does: deposits until it is killed, and says of each that it was acknowledged.
@@ -484,5 +536,11 @@ const OTHER: u32 = 30_000;
 const FEW: usize = 8;
 /// The most rounds of a client, on a machine that is too busy for cuts: a card's number is one byte.
 const MOST_ROUNDS: u32 = 250;
+/// Who puts parcels.
+const CARRIERS: u32 = 3;
+/// The first number of the attachments: no other thing has one of these.
+const FILES: u32 = 40_000;
+/// The most attachments of one of them.
+const ATTACHMENTS: u32 = 64;
 /// Names the directory of the process that is to be killed.
 const VICTIM: &str = "VALISE_TEST_VICTIM";

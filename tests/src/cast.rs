@@ -422,7 +422,7 @@ pub async fn deposit(
         envelope,
     };
     match ask(relay, &fresh_key(), &request).await? {
-        Answer::Stored(stored) => Ok(stored),
+        Answer::Stored(stored, _) => Ok(stored),
         _ => Err(LinkFault::Nonsense),
     }
 }
@@ -455,6 +455,7 @@ impl Defender {
             text: text.into(),
             handling: handling(),
             others: Vec::new(),
+            attached: None,
         }
         .encode();
         let tag = self.keys.message_tag(&content);
@@ -468,6 +469,7 @@ impl Defender {
             epoch,
             reply,
             content,
+            holders: vec![],
         };
         (Message::Submission(message), tag.withdraw_hash(&relay.id()))
     }

@@ -10,7 +10,7 @@ use valise_client::session::{CardFault, DepositFault, Errand, Poll, Result3, Sea
 use valise_protocol::card::{Card, CardError};
 use valise_protocol::contact::RelayContact;
 use valise_protocol::envelope::{OpenError, open, seal};
-use valise_protocol::id::{Address, RelayId};
+use valise_protocol::id::{Address, Grant, RelayId};
 use valise_protocol::limits::{DAY, ENVELOPE, FRAME_PLAIN, HEADER, SLOT, SLOTS};
 use valise_protocol::link::Welcome;
 use valise_protocol::message::Message;
@@ -24,13 +24,14 @@ use valise_tests::liar::{Liar, Manners, Reaction};
 fn polite(request: &Request, card: &[u8]) -> Answer {
     match request {
         Request::Card { .. } => Answer::Card(card.to_vec()),
-        Request::Deposit { .. } => Answer::Stored(Stored::New),
+        Request::Deposit { .. } => Answer::Stored(Stored::New, Grant::from_bytes([7; 16])),
         Request::Poll { cursor, .. } => Answer::Item(Item {
             waiting: 0,
             cursor: *cursor,
             envelope: None,
         }),
         Request::Publish { .. } => Answer::Published,
+        _ => Answer::Refused(Refusal::Unavailable),
     }
 }
 

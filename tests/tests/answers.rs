@@ -10,14 +10,14 @@ use valise_protocol::card::{
     Card, DeviceKeys, Profile, Proof, Roster, SignedStatement, first_root,
 };
 use valise_protocol::envelope::seal;
-use valise_protocol::id::{Address, EnvelopeDigest};
+use valise_protocol::id::{Address, EnvelopeDigest, Grant};
 use valise_protocol::key::{DhSecret, SigningKey};
 use valise_protocol::limits::{DAY, ENVELOPE};
 use valise_protocol::message::{Message, Reply, SubmissionId};
 use valise_protocol::phrase::{DefenderKeys, ReturnPhrase};
 use valise_protocol::prekey::PrekeySecret;
 use valise_protocol::time::Timestamp;
-use valise_protocol::wire::{Answer, Item, Request, Stored};
+use valise_protocol::wire::{Answer, Item, Refusal, Request, Stored};
 use valise_tests::cast::rng;
 use valise_tests::liar::{Liar, Manners, Reaction};
 use valise_tests::program::Invocation;
@@ -145,7 +145,7 @@ fn answer(held: &Mutex<Held>, request: &Request) -> Answer {
     let mut held = held.lock().unwrap();
     match request {
         Request::Card { .. } => Answer::Card(held.card.clone()),
-        Request::Deposit { .. } => Answer::Stored(Stored::New),
+        Request::Deposit { .. } => Answer::Stored(Stored::New, Grant::from_bytes([7; 16])),
         Request::Publish { .. } => Answer::Published,
         Request::Poll {
             cursor, removals, ..
@@ -160,6 +160,7 @@ fn answer(held: &Mutex<Held>, request: &Request) -> Answer {
                 envelope,
             })
         }
+        _ => Answer::Refused(Refusal::Unavailable),
     }
 }
 

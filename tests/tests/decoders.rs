@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use valise_protocol::card::{DeviceKeys, Proof};
 use valise_protocol::contact::{Contact, Way};
+use valise_protocol::id::Grant;
 use valise_protocol::message::{Message, Reply, SubmissionId};
 use valise_protocol::phrase::ReturnPhrase;
 use valise_protocol::wire::{Answer, Item, Refusal, Request, RequestKind, Stored, Target};
@@ -129,6 +130,7 @@ async fn examples() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         proof: vec![],
         envelope: envelope.clone(),
     };
+    let grant = Grant::from_bytes([7; 16]);
     let short = |plain: Vec<u8>| plain[..200].to_vec();
     let item = Answer::Item(Item {
         waiting: 3,
@@ -194,7 +196,7 @@ async fn examples() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         (
             "answer",
             "stored",
-            short(Answer::Stored(Stored::Already).encode(RequestKind::Deposit)),
+            short(Answer::Stored(Stored::Already, grant).encode(RequestKind::Deposit)),
         ),
         ("answer", "item", short(item.encode(RequestKind::Poll))),
         (

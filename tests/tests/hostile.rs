@@ -105,7 +105,7 @@ impl Scene {
             envelope,
         };
         match ask(self.relay(), &request).await {
-            Answer::Stored(stored) => stored,
+            Answer::Stored(stored, _) => stored,
             other => panic!("{other:?}"),
         }
     }
@@ -134,6 +134,7 @@ impl Scene {
             epoch: 1,
             reply,
             content: content.encode(),
+            holders: vec![],
         };
         Message::Submission(submission).encode()
     }
@@ -183,6 +184,7 @@ fn content(text: &str) -> Content {
         text: text.into(),
         handling: handling(),
         others: Vec::new(),
+        attached: None,
     }
 }
 

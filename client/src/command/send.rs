@@ -61,6 +61,7 @@ pub fn run(send: Send, now: Timestamp) -> Outcome<()> {
         text: text.to_string(),
         handling,
         others: Vec::new(),
+        attached: None,
     };
     let content = Zeroizing::new(content.encode());
     introduce(&to);
@@ -125,6 +126,7 @@ impl Draft<'_> {
                 relay: self.relay.id(),
             },
             content: self.content.to_vec(),
+            holders: vec![],
         });
         let message = Zeroizing::new(message.encode());
         let envelope = seal(

@@ -108,7 +108,7 @@ async fn send(vault: &Vault, outgoing: &Outgoing) -> Outcome<()> {
     };
     connection.close().await;
     match answer? {
-        Answer::Stored(_) => {}
+        Answer::Stored(..) => {}
         _ => return Err(LinkFault::Nonsense.into()),
     }
     vault.change(|change| {

@@ -100,6 +100,7 @@ impl Scene {
             text: TEXT.into(),
             handling: handling(),
             others: Vec::new(),
+            attached: None,
         };
         Message::Submission(Submission {
             id: SubmissionId::from_bytes([id; 16]),
@@ -110,6 +111,7 @@ impl Scene {
                 relay,
             },
             content: content.encode(),
+            holders: vec![],
         })
     }
 

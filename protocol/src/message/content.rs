@@ -10,6 +10,7 @@ use crate::cbor;
 use crate::id::Address;
 use crate::limits::{NOTE, OTHERS, TEXT};
 use crate::message::MessageError;
+use crate::message::attachment::Attached;
 
 /// Answers on handling that contradict each other.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -45,6 +46,9 @@ pub struct Content {
     /// The other addressees, ascending, at most 16.
     #[cbor(n(2), decode_with = "decode_others")]
     pub others: Vec<Address>,
+    /// The files that travel beside it.
+    #[n(3)]
+    pub attached: Option<Attached>,
 }
 
 /// What may be done with a submission, and how urgent it is.
@@ -181,6 +185,9 @@ impl Content {
         }
         if self.others.len() > OTHERS || !self.others.windows(2).all(|pair| pair[0] < pair[1]) {
             return Err(MessageError::Addressees);
+        }
+        if let Some(attached) = &self.attached {
+            attached.check()?;
         }
         Ok(self.handling.check()?)
     }

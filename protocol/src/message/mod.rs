@@ -3,13 +3,16 @@
 //! One CBOR map; key 0 is its kind. A submission's content is an encoded map of its own, so that its hash does not depend on anything
 //! that changes between two sendings.
 
+mod attachment;
 mod content;
 
+pub use attachment::{Attached, Attachment, Metadata, decode_list, encode_list};
 pub use content::{Answer, Attribution, ConsentBasis, Content, Handling, HandlingError, Timing};
 
 use std::fmt;
 
-use minicbor::{Decode, Encode};
+use minicbor::decode::Error as DecodeError;
+use minicbor::{Decode, Decoder, Encode};
 use thiserror::Error;
 
 use crate::card::Proof;
@@ -17,7 +20,7 @@ use crate::cbor::{self, Malformed};
 use crate::id::{MailboxId, RelayId};
 use crate::kem::KemPublic;
 use crate::key::DhPublic;
-use crate::limits::REPLY_TEXT;
+use crate::limits::{RELAYS, REPLY_TEXT};
 use crate::prekey::Prekey;
 use crate::time::Timestamp;
 
@@ -40,6 +43,9 @@ pub enum MessageError {
     /// The other addressees are too many, out of order, or name one twice or the one addressed.
     #[error("the list of other addressees is malformed")]
     Addressees,
+    /// What is said of the attached files is malformed, or nothing is said of who holds their parcels.
+    #[error("the list of attached files is malformed")]
+    Attachments,
     /// A time is not on the hour.
     #[error("the time of writing is not on the hour")]
     NotOnTheHour,
@@ -94,6 +100,9 @@ pub struct Submission {
     pub reply: ReplyKeys,
     /// The encoding of a [`Content`].
     pub content: Vec<u8>,
+    /// The relays that hold the parcels of its files, in the order in which to ask them; empty where it has none. Not part of the
+    /// content, because a second sending may go through another relay.
+    pub holders: Vec<RelayId>,
 }
 
 /// Where replies go, and what they are sealed to.
@@ -159,6 +168,8 @@ struct SubmissionMap {
     reply: ReplyMap,
     #[cbor(n(4), with = "minicbor::bytes")]
     content: Vec<u8>,
+    #[cbor(n(5), decode_with = "decode_holders")]
+    holders: Option<Vec<RelayId>>,
 }
 
 #[derive(Encode, Decode)]
@@ -234,6 +245,7 @@ impl Message {
                     relay: submission.reply.relay,
                 },
                 content: submission.content.clone(),
+                holders: (!submission.holders.is_empty()).then(|| submission.holders.clone()),
             }),
             Self::Acknowledgement(reply) => cbor::encode(&reply.map(2)),
             Self::Reply(reply) => cbor::encode(&reply.map(3)),
@@ -293,7 +305,10 @@ impl Message {
 
 fn decode_submission(bytes: &[u8]) -> Result<Message, MessageError> {
     let map: SubmissionMap = cbor::decode(bytes)?;
-    Content::decode(&map.content)?;
+    let content = Content::decode(&map.content)?;
+    if content.attached.is_some() != map.holders.is_some() {
+        return Err(MessageError::Attachments);
+    }
     let reply = ReplyKeys {
         prekey: Prekey {
             dh: map.reply.dh,
@@ -307,6 +322,7 @@ fn decode_submission(bytes: &[u8]) -> Result<Message, MessageError> {
         epoch: map.epoch,
         reply,
         content: map.content,
+        holders: map.holders.unwrap_or_default(),
     }))
 }
 
@@ -322,6 +338,19 @@ fn decode_copy(bytes: &[u8]) -> Result<Message, MessageError> {
         text: map.text,
         proof: map.proof,
     }))
+}
+
+/// 1 to 8 relays; the count is checked before anything is made of it.
+fn decode_holders<C>(
+    d: &mut Decoder<'_>,
+    ctx: &mut C,
+) -> Result<Option<Vec<RelayId>>, DecodeError> {
+    let count = d
+        .array()?
+        .filter(|count| (1..=RELAYS as u64).contains(count));
+    let count = count.ok_or_else(|| DecodeError::message("count"))?;
+    let holders = (0..count).map(|_| RelayId::decode(d, ctx));
+    holders.collect::<Result<_, _>>().map(Some)
 }
 
 fn check_written(written: Timestamp) -> Result<(), MessageError> {

@@ -1,7 +1,8 @@
 use super::*;
 use crate::card::tests::{Mechanism, NOW};
-use crate::id::Address;
-use crate::limits::{MESSAGE, NOTE, TEXT};
+use crate::id::{Address, Namespace};
+use crate::limits::{ATTACHMENT, MESSAGE, NOTE, TEXT};
+use crate::parcel::{FileHash, FileKey};
 use crate::prekey::PrekeySecret;
 use crate::testing::rng;
 
@@ -22,6 +23,7 @@ fn content(text: &str) -> Content {
         text: text.into(),
         handling: handling(),
         others: vec![],
+        attached: None,
     }
 }
 
@@ -37,6 +39,7 @@ fn submission(text: &str) -> Message {
         epoch: 1,
         reply,
         content,
+        holders: vec![],
     })
 }
 
@@ -237,4 +240,81 @@ fn debug_shows_no_text() {
         reply(Some("SECRET"))
     );
     assert!(!shown.contains("SECRET"), "{shown}");
+}
+
+fn attachment(name: &str) -> Attachment {
+    Attachment {
+        key: FileKey::from_bytes(&[1; 32]),
+        namespace: Namespace::from_bytes([2; 32]),
+        length: ATTACHMENT,
+        hash: FileHash::from_bytes([3; 32]),
+        name: Some(name.into()),
+        media_type: "image/jpeg".into(),
+        metadata: Metadata::Kept,
+    }
+}
+
+fn with_files(attached: Attached, holders: usize) -> Result<Message, MessageError> {
+    let Message::Submission(mut submission) = submission("a case") else {
+        panic!("a submission")
+    };
+    let content = Content {
+        attached: Some(attached),
+        ..content("a case")
+    };
+    submission.content = content.encode();
+    submission.holders = vec![RelayId::from_bytes([4; 32]); holders];
+    Message::decode(&Message::Submission(submission).encode())
+}
+
+#[test]
+fn attached_files_survive_their_encoding() {
+    let here = Attached::Here(vec![attachment("a"), attachment("b")]);
+    let list = Attached::List(Box::new(attachment("list")));
+    for attached in [here, list] {
+        let Ok(Message::Submission(read)) = with_files(attached.clone(), 8) else {
+            panic!("it is read")
+        };
+        assert!(read.content().unwrap().attached == Some(attached));
+        assert_eq!(read.holders.len(), 8);
+    }
+    let files = vec![attachment("a"); 10_000];
+    assert!(decode_list(&encode_list(&files)).unwrap() == files);
+}
+
+#[test]
+fn attached_files_over_their_limits_are_refused() {
+    let refused = Some(MessageError::Attachments);
+    let altered = |alter: fn(&mut Attachment)| {
+        let mut file = attachment("a");
+        alter(&mut file);
+        with_files(Attached::Here(vec![file]), 1).err()
+    };
+    assert_eq!(altered(|file| file.length = ATTACHMENT + 1), refused);
+    assert_eq!(altered(|file| file.name = Some(String::new())), refused);
+    assert_eq!(altered(|file| file.name = Some("n".repeat(256))), refused);
+    assert_eq!(altered(|file| file.media_type = String::new()), refused);
+    assert_eq!(altered(|file| file.media_type = "a b".into()), refused);
+    assert_eq!(altered(|file| file.media_type = "t".repeat(128)), refused);
+    assert_eq!(altered(|file| file.name = None), None);
+    assert_eq!(with_files(Attached::Here(vec![]), 1).err(), refused);
+    let malformed = Some(MessageError::Malformed);
+    assert_eq!(
+        decode_list(&encode_list(&vec![attachment("a"); 10_001])).err(),
+        malformed
+    );
+    assert_eq!(decode_list(&encode_list(&[])).err(), refused);
+}
+
+#[test]
+fn files_and_who_holds_them_come_together() {
+    let here = || Attached::Here(vec![attachment("a")]);
+    assert_eq!(with_files(here(), 0).err(), Some(MessageError::Attachments));
+    assert_eq!(with_files(here(), 9).err(), Some(MessageError::Malformed));
+    let Message::Submission(mut without) = submission("a case") else {
+        panic!("a submission")
+    };
+    without.holders = vec![RelayId::from_bytes([4; 32])];
+    let read = Message::decode(&Message::Submission(without).encode());
+    assert_eq!(read.err(), Some(MessageError::Attachments));
 }

@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use minicbor::bytes::ByteVec;
 use minicbor::{Decode, Encode};
 
 use crate::cbor::Malformed;
-use crate::limits::{ENVELOPE, FRAME_PLAIN};
-use crate::wire::frame::{card, envelope, join, length, padded, split};
+use crate::id::Grant;
+use crate::limits::{ENVELOPE, FRAME_PLAIN, PARCEL, PARCELS};
+use crate::parcel::{ParcelBuffer, ParcelSet};
+use crate::wire::frame::{card, envelope, join, length, padded, parcel, split};
 use crate::wire::request::RequestKind;
 
 /// What became of a deposit.
@@ -38,12 +41,31 @@ pub enum Answer {
     Refused(Refusal),
     /// A card's bytes, unverified.
     Card(Vec<u8>),
-    /// A deposit is durable.
-    Stored(Stored),
+    /// A deposit is durable, and for an inbox comes with leave to put parcels.
+    Stored(Stored, Grant),
     /// What a poll found.
     Item(Item),
     /// A card was kept.
     Published,
+    /// Which parcels are there.
+    Held(ParcelSet),
+    /// A parcel is durable.
+    Kept(Kept),
+    /// A parcel, if it was there.
+    Parcel(Option<ParcelBuffer>),
+    /// How many envelopes were given up: 0 or 1.
+    Withdrawn(u32),
+    /// How many parcels were deleted.
+    Deleted(u32),
+}
+
+/// What became of a parcel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    /// It is stored.
+    New,
+    /// The same parcel was there already.
+    Already,
 }
 
 /// Why a relay refuses (spec §7.4): one byte, and no detail that helps an attacker.
@@ -71,6 +93,12 @@ pub enum Refusal {
     Busy = 9,
     /// The proof of work is missing or wrong.
     NoProof = 10,
+    /// Another parcel is stored under that number, and stays.
+    OtherParcel = 11,
+    /// The grant is not known, or used up: another deposit gives another.
+    NoGrant = 12,
+    /// The inbox has as many parcels as it may. Told to those who put.
+    ParcelsFull = 13,
 }
 
 #[derive(Encode, Decode)]
@@ -84,6 +112,8 @@ pub(super) struct AnswerHeader {
     pub(super) cursor: Option<u64>,
     #[n(3)]
     pub(super) present: Option<bool>,
+    #[n(4)]
+    pub(super) bytes: Option<ByteVec>,
 }
 
 impl Answer {
@@ -94,6 +124,7 @@ impl Answer {
             number: None,
             cursor: None,
             present: None,
+            bytes: None,
         };
         let (header, attachment): (_, &[u8]) = match self {
             Self::Refused(refusal) => (
@@ -111,10 +142,11 @@ impl Answer {
                 },
                 card,
             ),
-            Self::Stored(stored) => (
+            Self::Stored(stored, grant) => (
                 AnswerHeader {
                     kind: 2,
                     number: Some(stored.number()),
+                    bytes: Some(grant.as_bytes().to_vec().into()),
                     ..blank
                 },
                 &[],
@@ -125,12 +157,32 @@ impl Answer {
                     number: Some(item.waiting),
                     cursor: Some(item.cursor),
                     present: Some(item.envelope.is_some()),
+                    bytes: None,
                 },
                 item.envelope
                     .as_ref()
                     .map_or(&[], |envelope| envelope.as_slice()),
             ),
             Self::Published => (AnswerHeader { kind: 4, ..blank }, &[]),
+            Self::Held(set) => (
+                AnswerHeader {
+                    kind: 5,
+                    bytes: Some(set.as_bytes().to_vec().into()),
+                    ..blank
+                },
+                &[],
+            ),
+            Self::Kept(kept) => (number(6, u32::from(*kept == Kept::Already)), &[]),
+            Self::Parcel(parcel) => (
+                AnswerHeader {
+                    kind: 7,
+                    present: Some(parcel.is_some()),
+                    ..blank
+                },
+                parcel.as_ref().map_or(&[], |parcel| parcel.sealed()),
+            ),
+            Self::Withdrawn(count) => (number(8, *count), &[]),
+            Self::Deleted(count) => (number(9, *count), &[]),
         };
         join(&header, attachment, kind.frames_down())
     }
@@ -165,6 +217,7 @@ impl Answer {
                     number: Some(code),
                     cursor: None,
                     present: None,
+                    bytes: None,
                 },
             ) => {
                 padded(rest, 0)?;
@@ -177,6 +230,7 @@ impl Answer {
                     number: Some(length),
                     cursor: None,
                     present: None,
+                    bytes: None,
                 },
             ) => Ok(Self::Card(card(rest, length)?)),
             (
@@ -186,10 +240,15 @@ impl Answer {
                     number: Some(stored),
                     cursor: None,
                     present: None,
+                    bytes: Some(grant),
                 },
             ) => {
                 padded(rest, 0)?;
-                Ok(Self::Stored(Stored::of_number(stored)?))
+                let grant = Vec::from(grant).try_into().map_err(|_| Malformed)?;
+                Ok(Self::Stored(
+                    Stored::of_number(stored)?,
+                    Grant::from_bytes(grant),
+                ))
             }
             (
                 RequestKind::Poll,
@@ -198,6 +257,7 @@ impl Answer {
                     number: Some(waiting),
                     cursor: Some(cursor),
                     present: Some(present),
+                    bytes: None,
                 },
             ) => {
                 let bytes = padded(rest, if present { ENVELOPE } else { 0 })?;
@@ -215,13 +275,70 @@ impl Answer {
                     number: None,
                     cursor: None,
                     present: None,
+                    bytes: None,
                 },
             ) => {
                 padded(rest, 0)?;
                 Ok(Self::Published)
             }
+            (
+                RequestKind::Have,
+                AnswerHeader {
+                    kind: 5,
+                    number: None,
+                    cursor: None,
+                    present: None,
+                    bytes: Some(bits),
+                },
+            ) => {
+                padded(rest, 0)?;
+                let set = ParcelSet::from_bytes(bits.into());
+                set.map(Self::Held).ok_or(Malformed)
+            }
+            (
+                RequestKind::Get,
+                AnswerHeader {
+                    kind: 7,
+                    number: None,
+                    cursor: None,
+                    present: Some(present),
+                    bytes: None,
+                },
+            ) => {
+                let bytes = padded(rest, if present { PARCEL } else { 0 })?;
+                Ok(Self::Parcel(present.then(|| parcel(bytes)).transpose()?))
+            }
+            (
+                _,
+                AnswerHeader {
+                    kind: number_kind,
+                    number: Some(number),
+                    cursor: None,
+                    present: None,
+                    bytes: None,
+                },
+            ) => {
+                padded(rest, 0)?;
+                match (kind, number_kind, number) {
+                    (RequestKind::Put, 6, 0) => Ok(Self::Kept(Kept::New)),
+                    (RequestKind::Put, 6, 1) => Ok(Self::Kept(Kept::Already)),
+                    (RequestKind::Withdraw, 8, 0..=1) => Ok(Self::Withdrawn(number)),
+                    (RequestKind::Delete, 9, 0..=PARCELS) => Ok(Self::Deleted(number)),
+                    _ => Err(Malformed),
+                }
+            }
             _ => Err(Malformed),
         }
+    }
+}
+
+fn number(kind: u8, number: u32) -> AnswerHeader {
+    AnswerHeader {
+        kind,
+        number: Some(number),
+        cursor: None,
+        present: None,
+        bytes: None,
     }
 }
 
@@ -246,7 +363,7 @@ impl Stored {
 
 impl Refusal {
     /// Every refusal there is.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::Malformed,
         Self::UnknownInbox,
         Self::MailboxFull,
@@ -257,6 +374,9 @@ impl Refusal {
         Self::CardRefused,
         Self::Busy,
         Self::NoProof,
+        Self::OtherParcel,
+        Self::NoGrant,
+        Self::ParcelsFull,
     ];
 
     fn of_code(code: u32) -> Result<Self, Malformed> {
@@ -281,6 +401,9 @@ impl fmt::Display for Refusal {
             Self::CardRefused => "the card is wrong, out of date, or older than the one it holds",
             Self::Busy => "it is too busy",
             Self::NoProof => "the proof of work is missing or wrong",
+            Self::OtherParcel => "it holds another parcel in that place",
+            Self::NoGrant => "its leave to store parcels has ended",
+            Self::ParcelsFull => "the inbox has no room for more parcels",
         })
     }
 }
@@ -290,9 +413,14 @@ impl fmt::Debug for Answer {
         match self {
             Self::Refused(refusal) => write!(f, "Refused({refusal:?})"),
             Self::Card(_) => f.write_str("Card(…)"),
-            Self::Stored(stored) => write!(f, "Stored({stored:?})"),
+            Self::Stored(stored, _) => write!(f, "Stored({stored:?})"),
             Self::Item(item) => write!(f, "Item({} waiting)", item.waiting),
             Self::Published => f.write_str("Published"),
+            Self::Held(set) => write!(f, "Held({} parcels)", set.len()),
+            Self::Kept(kept) => write!(f, "Kept({kept:?})"),
+            Self::Parcel(parcel) => write!(f, "Parcel(present: {})", parcel.is_some()),
+            Self::Withdrawn(count) => write!(f, "Withdrawn({count})"),
+            Self::Deleted(count) => write!(f, "Deleted({count})"),
         }
     }
 }

@@ -4,6 +4,7 @@ use minicbor::{Decode, Encode};
 
 use crate::cbor::{self, Malformed};
 use crate::limits::{CARD, ENVELOPE, FRAME_PLAIN};
+use crate::parcel::ParcelBuffer;
 
 /// Header and attachment, padded to so many frames.
 pub(super) fn join<T: Encode<()>>(header: &T, attachment: &[u8], frames: usize) -> Vec<u8> {
@@ -62,6 +63,10 @@ pub(super) fn envelope(bytes: &[u8]) -> Result<Box<[u8; ENVELOPE]>, Malformed> {
         .into_boxed_slice()
         .try_into()
         .map_err(|_| Malformed)
+}
+
+pub(super) fn parcel(bytes: &[u8]) -> Result<ParcelBuffer, Malformed> {
+    ParcelBuffer::from_sealed(bytes.to_vec()).ok_or(Malformed)
 }
 
 pub(super) fn length(card: &[u8]) -> u32 {

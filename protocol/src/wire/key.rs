@@ -3,24 +3,27 @@
 use minicbor::data::Type;
 use minicbor::{Decode, Encode};
 
-use crate::id::{Address, EnvelopeDigest, WithdrawHash};
+use crate::id::EnvelopeDigest;
 use crate::limits::REMOVALS;
 
-/// Key 1: an address, or a number.
+/// 32 bytes: a name, a hash or a secret.
+pub(super) type Bytes32 = [u8; 32];
+
+/// Key 1: 32 bytes, or a number.
 pub(super) enum First {
-    Address(Address),
+    Bytes(Bytes32),
     Number(u32),
 }
 
-/// Key 3: a withdraw hash, or a cursor.
+/// Key 3: 32 bytes, or a cursor or index.
 pub(super) enum Third {
-    Withdraw(WithdrawHash),
-    Cursor(u64),
+    Bytes(Bytes32),
+    Number(u64),
 }
 
-/// Key 4: a proof, or removals.
+/// Key 4: a proof or a grant, or removals.
 pub(super) enum Fourth {
-    Proof(Vec<u8>),
+    Bytes(Vec<u8>),
     Removals(Removals),
 }
 
@@ -68,29 +71,15 @@ fn encode_a<T: AsBytes, C, W: minicbor::encode::Write>(
     e.bytes(value.write())?.ok()
 }
 
-fn exact(d: &mut minicbor::Decoder<'_>) -> Result<[u8; 32], minicbor::decode::Error> {
-    d.bytes()?
-        .try_into()
-        .map_err(|_| minicbor::decode::Error::message("length"))
-}
-
-impl AsBytes for Address {
+impl AsBytes for Bytes32 {
     fn write(&self) -> &[u8] {
-        self.as_bytes()
+        self
     }
 
     fn read(d: &mut minicbor::Decoder<'_>) -> Result<Self, minicbor::decode::Error> {
-        exact(d).map(Self::from_bytes)
-    }
-}
-
-impl AsBytes for WithdrawHash {
-    fn write(&self) -> &[u8] {
-        self.as_bytes()
-    }
-
-    fn read(d: &mut minicbor::Decoder<'_>) -> Result<Self, minicbor::decode::Error> {
-        exact(d).map(Self::from_bytes)
+        d.bytes()?
+            .try_into()
+            .map_err(|_| minicbor::decode::Error::message("length"))
     }
 }
 
@@ -134,6 +123,6 @@ impl<'b, C> Decode<'b, C> for Removals {
     }
 }
 
-either!(First, Address(Address) if Type::Bytes, Number(u32));
-either!(Third, Withdraw(WithdrawHash) if Type::Bytes, Cursor(u64));
-either!(Fourth, Proof(Vec<u8>) if Type::Bytes, Removals(Removals));
+either!(First, Bytes(Bytes32) if Type::Bytes, Number(u32));
+either!(Third, Bytes(Bytes32) if Type::Bytes, Number(u64));
+either!(Fourth, Bytes(Vec<u8>) if Type::Bytes, Removals(Removals));

@@ -9,7 +9,7 @@ mod key;
 mod request;
 mod answer;
 
-pub use answer::{Answer, Item, Refusal, Stored};
+pub use answer::{Answer, Item, Kept, Refusal, Stored};
 pub use request::{Request, RequestKind, Target};
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::cbor::{self, Malformed};
-use crate::limits::{CARD, ENVELOPE, FRAME_PLAIN};
+use crate::limits::{CARD, ENVELOPE, FRAME_PLAIN, PARCEL};
 use crate::testing::rng;
 
 /// The frames around a header and an attachment, written without asking whether they may be.
@@ -52,9 +52,29 @@ fn card_header() -> Vec<u8> {
     map(&[&[0, 1], &entry(1, &string(1, 32))])
 }
 
+fn put_header(index: &[u8], grant: usize) -> Vec<u8> {
+    let (write, grant) = (string(1, 32), string(2, grant));
+    map(&[
+        &[0, 6],
+        &entry(1, &write),
+        &entry(3, index),
+        &entry(4, &grant),
+    ])
+}
+
+fn get_header(index: &[u8]) -> Vec<u8> {
+    let (address, namespace) = (string(1, 32), string(2, 32));
+    map(&[
+        &[0, 7],
+        &entry(1, &address),
+        &entry(2, &namespace),
+        &entry(3, index),
+    ])
+}
+
 /// A request of every kind, as bytes.
-fn requests() -> [(RequestKind, Vec<u8>, Vec<u8>); 4] {
-    [
+fn requests() -> Vec<(RequestKind, Vec<u8>, Vec<u8>)> {
+    vec![
         (RequestKind::Card, card_header(), vec![]),
         (
             RequestKind::Deposit,
@@ -71,14 +91,40 @@ fn requests() -> [(RequestKind, Vec<u8>, Vec<u8>); 4] {
             map(&[&[0, 4], &[1, 3]]),
             vec![1, 2, 3],
         ),
+        (
+            RequestKind::Have,
+            map(&[&[0, 5], &entry(1, &string(1, 32))]),
+            vec![],
+        ),
+        (RequestKind::Put, put_header(&[0], 16), vec![7; PARCEL]),
+        (RequestKind::Get, get_header(&[0x19, 0x3f, 0xff]), vec![]),
+        (
+            RequestKind::Withdraw,
+            map(&[
+                &[0, 8],
+                &entry(1, &string(1, 32)),
+                &entry(3, &string(2, 32)),
+            ]),
+            vec![],
+        ),
+        (
+            RequestKind::Delete,
+            map(&[&[0, 9], &entry(1, &string(1, 32))]),
+            vec![],
+        ),
     ]
 }
 
 /// An answer to every kind of request, as bytes.
-fn answers() -> [(RequestKind, Vec<u8>, Vec<u8>); 6] {
-    [
+fn answers() -> Vec<(RequestKind, Vec<u8>, Vec<u8>)> {
+    let grant = entry(4, &string(1, 16));
+    vec![
         (RequestKind::Card, vec![0xa2, 0, 1, 1, 3], vec![1, 2, 3]),
-        (RequestKind::Deposit, vec![0xa2, 0, 2, 1, 0], vec![]),
+        (
+            RequestKind::Deposit,
+            [&[0xa3, 0, 2, 1, 0][..], &grant].concat(),
+            vec![],
+        ),
         (
             RequestKind::Poll,
             vec![0xa4, 0, 3, 1, 0, 2, 5, 3, 0xf4],
@@ -90,6 +136,12 @@ fn answers() -> [(RequestKind, Vec<u8>, Vec<u8>); 6] {
             vec![7; ENVELOPE],
         ),
         (RequestKind::Publish, vec![0xa1, 0, 4], vec![]),
+        (RequestKind::Have, vec![0xa2, 0, 5, 4, 0x42, 0, 1], vec![]),
+        (RequestKind::Put, vec![0xa2, 0, 6, 1, 1], vec![]),
+        (RequestKind::Get, vec![0xa2, 0, 7, 3, 0xf4], vec![]),
+        (RequestKind::Get, vec![0xa2, 0, 7, 3, 0xf5], vec![7; PARCEL]),
+        (RequestKind::Withdraw, vec![0xa2, 0, 8, 1, 0], vec![]),
+        (RequestKind::Delete, vec![0xa2, 0, 9, 1, 4], vec![]),
         (RequestKind::Card, vec![0xa2, 0, 0, 1, 7], vec![]),
     ]
 }
@@ -320,6 +372,31 @@ fn a_card_request_names_an_address_of_32_bytes() {
 }
 
 #[test]
+fn a_parcel_is_put_within_its_limits() {
+    let refused = |header: &[u8]| is_refused(RequestKind::Put, header, &[7; PARCEL]);
+    assert!(!refused(&put_header(&[0x19, 0x3f, 0xff], 16)));
+    for (name, header) in [
+        ("parcel 16,384", put_header(&[0x19, 0x40, 0], 16)),
+        ("a short grant", put_header(&[0], 15)),
+        ("a long grant", put_header(&[0], 17)),
+        ("a hash for a number", put_header(&string(1, 32), 16)),
+        ("a negative number", put_header(&[0x20], 16)),
+    ] {
+        assert!(refused(&header), "{name}");
+    }
+    assert!(is_refused(
+        RequestKind::Put,
+        &put_header(&[0], 16),
+        &[7; PARCEL + 1]
+    ));
+    assert!(is_refused(
+        RequestKind::Get,
+        &get_header(&[0x19, 0x40, 0]),
+        &[]
+    ));
+}
+
+#[test]
 fn a_published_card_is_at_most_32_768_bytes() {
     let refused = |length: u16| {
         let header = map(&[&[0, 4], &entry(1, &cbor::encode(&length))]);
@@ -338,8 +415,15 @@ fn an_answer_belongs_to_its_kind_of_request() {
         RequestKind::Deposit,
         RequestKind::Poll,
         RequestKind::Publish,
+        RequestKind::Have,
+        RequestKind::Put,
+        RequestKind::Get,
+        RequestKind::Withdraw,
+        RequestKind::Delete,
     ];
-    for (own, header, _) in &answers()[..5] {
+    let answers = answers();
+    let (_, told) = answers.split_last().unwrap();
+    for (own, header, _) in told {
         for kind in kinds.into_iter().filter(|kind| kind != own) {
             assert!(is_refused_answer(kind, header, &[]), "{own:?} {kind:?}");
         }
@@ -357,10 +441,14 @@ fn an_answer_belongs_to_its_kind_of_request() {
 fn an_answer_says_nothing_that_the_tables_do_not_give() {
     for (kind, header) in [
         (RequestKind::Card, &[0xa2, 0, 0, 1, 0][..]), // refusal 0
-        (RequestKind::Card, &[0xa2, 0, 0, 1, 11]),    // refusal 11
+        (RequestKind::Card, &[0xa2, 0, 0, 1, 14]),    // refusal 14
         (RequestKind::Card, &[0xa1, 0, 0]),           // a refusal without its code
-        (RequestKind::Deposit, &[0xa2, 0, 2, 1, 3]),  // stored, but how
-        (RequestKind::Deposit, &[0xa2, 0, 5, 1, 0]),  // a later kind
+        (RequestKind::Deposit, &[0xa2, 0, 2, 1, 0]),  // stored, without a grant
+        (RequestKind::Deposit, &[0xa2, 0, 10, 1, 0]), // a later kind
+        (RequestKind::Put, &[0xa2, 0, 6, 1, 2]),      // kept, but how
+        (RequestKind::Withdraw, &[0xa2, 0, 8, 1, 2]), // more than one
+        (RequestKind::Have, &[0xa2, 0, 5, 4, 0x41, 0]), // zeros that say nothing
+        (RequestKind::Delete, &[0xa1, 0, 9]),         // how many
         (RequestKind::Publish, &[0xa2, 0, 4, 1, 0]),  // a number too many
         (RequestKind::Poll, &[0xa3, 0, 3, 1, 0, 2, 0]), // present or not
         (RequestKind::Poll, &[0xa4, 0, 3, 1, 0, 2, 0, 3, 0]), // a number for a truth

@@ -5,9 +5,10 @@ use std::fmt;
 use minicbor::{Decode, Encode};
 
 use crate::cbor::Malformed;
-use crate::id::{Address, EnvelopeDigest, MailboxId, WithdrawHash};
-use crate::limits::{ENVELOPE, FRAME_PLAIN, WAIT_SECONDS};
-use crate::wire::frame::{card_length, envelope, join, length, padded, split};
+use crate::id::{Address, EnvelopeDigest, Grant, MailboxId, Namespace, WithdrawHash};
+use crate::limits::{ENVELOPE, FRAME_PLAIN, PARCEL, PARCELS, WAIT_SECONDS};
+use crate::parcel::{ParcelBuffer, WriteKey};
+use crate::wire::frame::{card_length, envelope, join, length, padded, parcel, split};
 use crate::wire::key::{First, Fourth, Removals, Third};
 
 /// What a client asks for, without its content.
@@ -21,6 +22,16 @@ pub enum RequestKind {
     Poll,
     /// Keep a card: 2 up, 1 down.
     Publish,
+    /// Which parcels are there: 1 up, 1 down.
+    Have,
+    /// Store a parcel: 16 up, 1 down.
+    Put,
+    /// Give a parcel: 1 up, 16 down.
+    Get,
+    /// Give up a submission that was not collected: 1 up, 1 down.
+    Withdraw,
+    /// Delete the parcels of an attachment: 1 up, 1 down.
+    Delete,
 }
 
 /// Where a deposit goes, or a poll looks.
@@ -73,6 +84,43 @@ pub enum Request {
         /// The card, at most [`CARD`](crate::limits::CARD) bytes.
         card: Vec<u8>,
     },
+    /// Which parcels of an attachment are there.
+    Have {
+        /// Of which.
+        namespace: Namespace,
+    },
+    /// Store a parcel.
+    Put {
+        /// Of which attachment, and the right to write there.
+        write: WriteKey,
+        /// Which parcel of it.
+        index: u32,
+        /// On whose account.
+        grant: Grant,
+        /// The parcel.
+        parcel: ParcelBuffer,
+    },
+    /// Give a parcel to a device.
+    Get {
+        /// The mechanism whose device asks.
+        address: Address,
+        /// Of which attachment.
+        namespace: Namespace,
+        /// Which parcel of it.
+        index: u32,
+    },
+    /// Give up a submission that was not collected by everybody.
+    Withdraw {
+        /// Where it was deposited.
+        inbox: MailboxId,
+        /// What its withdraw hash is the hash of (spec §4.4).
+        secret: [u8; 32],
+    },
+    /// Delete all parcels of an attachment.
+    Delete {
+        /// The right to.
+        write: WriteKey,
+    },
 }
 
 /// Header of a request: only the keys of its kind are present.
@@ -84,7 +132,7 @@ struct RequestHeader {
     #[n(1)]
     first: First,
     #[n(2)]
-    mailbox: Option<MailboxId>,
+    second: Option<MailboxId>,
     #[n(3)]
     third: Option<Third>,
     #[n(4)]
@@ -97,18 +145,25 @@ impl RequestKind {
     /// Frames from the client.
     pub const fn frames_up(self) -> usize {
         match self {
-            Self::Card | Self::Poll => 1,
+            Self::Card | Self::Poll | Self::Have | Self::Get | Self::Withdraw | Self::Delete => 1,
             Self::Publish => 2,
             Self::Deposit => 4,
+            Self::Put => 16,
         }
     }
 
     /// Frames from the relay.
     pub const fn frames_down(self) -> usize {
         match self {
-            Self::Deposit | Self::Publish => 1,
+            Self::Deposit
+            | Self::Publish
+            | Self::Have
+            | Self::Put
+            | Self::Withdraw
+            | Self::Delete => 1,
             Self::Card => 2,
             Self::Poll => 4,
+            Self::Get => 16,
         }
     }
 
@@ -118,6 +173,11 @@ impl RequestKind {
             2 => Ok(Self::Deposit),
             3 => Ok(Self::Poll),
             4 => Ok(Self::Publish),
+            5 => Ok(Self::Have),
+            6 => Ok(Self::Put),
+            7 => Ok(Self::Get),
+            8 => Ok(Self::Withdraw),
+            9 => Ok(Self::Delete),
             _ => Err(Malformed),
         }
     }
@@ -152,6 +212,20 @@ impl Target {
 }
 
 impl Request {
+    /// Where a put goes, and under which grant, by its first frame: so that a receiver need not keep what it will refuse. `None`
+    /// where the frame begins another request, or none.
+    pub fn put_in_first_frame(frame: &[u8; FRAME_PLAIN]) -> Option<(Namespace, u32, Grant)> {
+        let (header, _) = split::<RequestHeader>(frame).ok()?;
+        match Head::of(header).ok()? {
+            Head::Put {
+                write,
+                index,
+                grant,
+            } => Some((write.namespace(), index, grant)),
+            _ => None,
+        }
+    }
+
     /// Its kind.
     pub const fn kind(&self) -> RequestKind {
         match self {
@@ -159,6 +233,11 @@ impl Request {
             Self::Deposit { .. } => RequestKind::Deposit,
             Self::Poll { .. } => RequestKind::Poll,
             Self::Publish { .. } => RequestKind::Publish,
+            Self::Have { .. } => RequestKind::Have,
+            Self::Put { .. } => RequestKind::Put,
+            Self::Get { .. } => RequestKind::Get,
+            Self::Withdraw { .. } => RequestKind::Withdraw,
+            Self::Delete { .. } => RequestKind::Delete,
         }
     }
 
@@ -167,7 +246,7 @@ impl Request {
         let blank = RequestHeader {
             kind: 0,
             first: First::Number(0),
-            mailbox: None,
+            second: None,
             third: None,
             fourth: None,
             wait: None,
@@ -176,7 +255,7 @@ impl Request {
             Self::Card { address } => (
                 RequestHeader {
                     kind: 1,
-                    first: First::Address(*address),
+                    first: First::Bytes(*address.as_bytes()),
                     ..blank
                 },
                 &[],
@@ -191,9 +270,9 @@ impl Request {
                 RequestHeader {
                     kind: 2,
                     first: First::Number(target.number()),
-                    mailbox: Some(*mailbox),
-                    third: Some(Third::Withdraw(*withdraw)),
-                    fourth: Some(Fourth::Proof(proof.clone())),
+                    second: Some(*mailbox),
+                    third: Some(Third::Bytes(*withdraw.as_bytes())),
+                    fourth: Some(Fourth::Bytes(proof.clone())),
                     wait: None,
                 },
                 envelope.as_slice(),
@@ -208,8 +287,8 @@ impl Request {
                 RequestHeader {
                     kind: 3,
                     first: First::Number(target.number()),
-                    mailbox: Some(*mailbox),
-                    third: Some(Third::Cursor(*cursor)),
+                    second: Some(*mailbox),
+                    third: Some(Third::Number(*cursor)),
                     fourth: Some(Fourth::Removals(Removals(removals.clone()))),
                     wait: Some(*wait_seconds),
                 },
@@ -222,6 +301,60 @@ impl Request {
                     ..blank
                 },
                 card,
+            ),
+            Self::Have { namespace } => (
+                RequestHeader {
+                    kind: 5,
+                    first: First::Bytes(*namespace.as_bytes()),
+                    ..blank
+                },
+                &[],
+            ),
+            Self::Put {
+                write,
+                index,
+                grant,
+                parcel,
+            } => (
+                RequestHeader {
+                    kind: 6,
+                    first: First::Bytes(*write.expose()),
+                    third: Some(Third::Number(u64::from(*index))),
+                    fourth: Some(Fourth::Bytes(grant.as_bytes().to_vec())),
+                    ..blank
+                },
+                parcel.sealed(),
+            ),
+            Self::Get {
+                address,
+                namespace,
+                index,
+            } => (
+                RequestHeader {
+                    kind: 7,
+                    first: First::Bytes(*address.as_bytes()),
+                    second: Some(MailboxId::from_bytes(*namespace.as_bytes())),
+                    third: Some(Third::Number(u64::from(*index))),
+                    ..blank
+                },
+                &[],
+            ),
+            Self::Withdraw { inbox, secret } => (
+                RequestHeader {
+                    kind: 8,
+                    first: First::Bytes(*inbox.as_bytes()),
+                    third: Some(Third::Bytes(*secret)),
+                    ..blank
+                },
+                &[],
+            ),
+            Self::Delete { write } => (
+                RequestHeader {
+                    kind: 9,
+                    first: First::Bytes(*write.expose()),
+                    ..blank
+                },
+                &[],
             ),
         };
         join(&header, attachment, self.kind().frames_up())
@@ -268,6 +401,28 @@ impl Request {
             Head::Publish { .. } => Self::Publish {
                 card: attachment.to_vec(),
             },
+            Head::Have { namespace } => Self::Have { namespace },
+            Head::Put {
+                write,
+                index,
+                grant,
+            } => Self::Put {
+                write,
+                index,
+                grant,
+                parcel: parcel(attachment)?,
+            },
+            Head::Get {
+                address,
+                namespace,
+                index,
+            } => Self::Get {
+                address,
+                namespace,
+                index,
+            },
+            Head::Withdraw { inbox, secret } => Self::Withdraw { inbox, secret },
+            Head::Delete { write } => Self::Delete { write },
         })
     }
 }
@@ -293,6 +448,26 @@ enum Head {
     Publish {
         length: usize,
     },
+    Have {
+        namespace: Namespace,
+    },
+    Put {
+        write: WriteKey,
+        index: u32,
+        grant: Grant,
+    },
+    Get {
+        address: Address,
+        namespace: Namespace,
+        index: u32,
+    },
+    Withdraw {
+        inbox: MailboxId,
+        secret: [u8; 32],
+    },
+    Delete {
+        write: WriteKey,
+    },
 }
 
 impl Head {
@@ -301,36 +476,38 @@ impl Head {
             (
                 RequestKind::Card,
                 RequestHeader {
-                    first: First::Address(address),
-                    mailbox: None,
+                    first: First::Bytes(address),
+                    second: None,
                     third: None,
                     fourth: None,
                     wait: None,
                     ..
                 },
-            ) => Ok(Self::Card { address }),
+            ) => Ok(Self::Card {
+                address: Address::from_bytes(address),
+            }),
             (
                 RequestKind::Deposit,
                 RequestHeader {
                     first: First::Number(target),
-                    mailbox: Some(mailbox),
-                    third: Some(Third::Withdraw(withdraw)),
-                    fourth: Some(Fourth::Proof(proof)),
+                    second: Some(mailbox),
+                    third: Some(Third::Bytes(withdraw)),
+                    fourth: Some(Fourth::Bytes(proof)),
                     wait: None,
                     ..
                 },
             ) => Ok(Self::Deposit {
                 target: Target::of_number(target)?,
                 mailbox,
-                withdraw,
+                withdraw: WithdrawHash::from_bytes(withdraw),
                 proof,
             }),
             (
                 RequestKind::Poll,
                 RequestHeader {
                     first: First::Number(target @ 0..=1),
-                    mailbox: Some(mailbox),
-                    third: Some(Third::Cursor(cursor)),
+                    second: Some(mailbox),
+                    third: Some(Third::Number(cursor)),
                     fourth: Some(Fourth::Removals(Removals(removals))),
                     wait: Some(wait_seconds @ 0..=WAIT_SECONDS),
                     ..
@@ -346,7 +523,7 @@ impl Head {
                 RequestKind::Publish,
                 RequestHeader {
                     first: First::Number(length),
-                    mailbox: None,
+                    second: None,
                     third: None,
                     fourth: None,
                     wait: None,
@@ -354,6 +531,76 @@ impl Head {
                 },
             ) => Ok(Self::Publish {
                 length: card_length(length)?,
+            }),
+            (
+                RequestKind::Have,
+                RequestHeader {
+                    first: First::Bytes(namespace),
+                    second: None,
+                    third: None,
+                    fourth: None,
+                    wait: None,
+                    ..
+                },
+            ) => Ok(Self::Have {
+                namespace: Namespace::from_bytes(namespace),
+            }),
+            (
+                RequestKind::Put,
+                RequestHeader {
+                    first: First::Bytes(write),
+                    second: None,
+                    third: Some(Third::Number(number)),
+                    fourth: Some(Fourth::Bytes(grant)),
+                    wait: None,
+                    ..
+                },
+            ) => Ok(Self::Put {
+                write: WriteKey::from_bytes(&write),
+                index: index(number)?,
+                grant: Grant::from_bytes(grant.try_into().map_err(|_| Malformed)?),
+            }),
+            (
+                RequestKind::Get,
+                RequestHeader {
+                    first: First::Bytes(address),
+                    second: Some(namespace),
+                    third: Some(Third::Number(number)),
+                    fourth: None,
+                    wait: None,
+                    ..
+                },
+            ) => Ok(Self::Get {
+                address: Address::from_bytes(address),
+                namespace: Namespace::from_bytes(*namespace.as_bytes()),
+                index: index(number)?,
+            }),
+            (
+                RequestKind::Withdraw,
+                RequestHeader {
+                    first: First::Bytes(inbox),
+                    second: None,
+                    third: Some(Third::Bytes(secret)),
+                    fourth: None,
+                    wait: None,
+                    ..
+                },
+            ) => Ok(Self::Withdraw {
+                inbox: MailboxId::from_bytes(inbox),
+                secret,
+            }),
+            (
+                RequestKind::Delete,
+                RequestHeader {
+                    first: First::Bytes(write),
+                    second: None,
+                    third: None,
+                    fourth: None,
+                    wait: None,
+                    ..
+                },
+            ) => Ok(Self::Delete {
+                write: WriteKey::from_bytes(&write),
             }),
             _ => Err(Malformed),
         }
@@ -365,16 +612,36 @@ impl Head {
             Self::Deposit { .. } => RequestKind::Deposit,
             Self::Poll { .. } => RequestKind::Poll,
             Self::Publish { .. } => RequestKind::Publish,
+            Self::Have { .. } => RequestKind::Have,
+            Self::Put { .. } => RequestKind::Put,
+            Self::Get { .. } => RequestKind::Get,
+            Self::Withdraw { .. } => RequestKind::Withdraw,
+            Self::Delete { .. } => RequestKind::Delete,
         }
     }
 
     /// How many bytes follow the header before the padding.
     const fn attachment(&self) -> usize {
         match self {
-            Self::Card { .. } | Self::Poll { .. } => 0,
+            Self::Card { .. }
+            | Self::Poll { .. }
+            | Self::Have { .. }
+            | Self::Get { .. }
+            | Self::Withdraw { .. }
+            | Self::Delete { .. } => 0,
+            Self::Put { .. } => PARCEL,
             Self::Deposit { .. } => ENVELOPE,
             Self::Publish { length } => *length,
         }
+    }
+}
+
+fn index(number: u64) -> Result<u32, Malformed> {
+    let index = u32::try_from(number).map_err(|_| Malformed)?;
+    if index < PARCELS {
+        Ok(index)
+    } else {
+        Err(Malformed)
     }
 }
 

@@ -2,11 +2,16 @@ use super::answer::AnswerHeader;
 use super::frame::{envelope, join};
 use super::*;
 use crate::cbor::Malformed;
-use crate::id::{Address, EnvelopeDigest, MailboxId, WithdrawHash};
-use crate::limits::{CARD, ENVELOPE, FRAME_PLAIN, REMOVALS, WAIT_SECONDS};
+use crate::id::{Address, EnvelopeDigest, Grant, MailboxId, Namespace, WithdrawHash};
+use crate::limits::{BITMAP, CARD, ENVELOPE, FRAME_PLAIN, PARCEL, PARCELS, REMOVALS, WAIT_SECONDS};
+use crate::parcel::{ParcelBuffer, ParcelSet, WriteKey};
 
 fn envelope_of(byte: u8) -> Box<[u8; ENVELOPE]> {
     envelope(&vec![byte; ENVELOPE]).unwrap()
+}
+
+fn parcel_of(byte: u8) -> ParcelBuffer {
+    ParcelBuffer::from_sealed(vec![byte; PARCEL]).unwrap()
 }
 
 fn requests() -> Vec<Request> {
@@ -32,6 +37,27 @@ fn requests() -> Vec<Request> {
         Request::Publish {
             card: vec![9; CARD],
         },
+        Request::Have {
+            namespace: Namespace::from_bytes([1; 32]),
+        },
+        Request::Put {
+            write: WriteKey::from_bytes(&[2; 32]),
+            index: PARCELS - 1,
+            grant: Grant::from_bytes([3; 16]),
+            parcel: parcel_of(4),
+        },
+        Request::Get {
+            address: Address::from_bytes([5; 32]),
+            namespace: Namespace::from_bytes([6; 32]),
+            index: 0,
+        },
+        Request::Withdraw {
+            inbox: MailboxId::from_bytes([7; 32]),
+            secret: [8; 32],
+        },
+        Request::Delete {
+            write: WriteKey::from_bytes(&[9; 32]),
+        },
     ]
 }
 
@@ -50,7 +76,10 @@ fn every_request_survives_its_frames() {
 fn every_answer_survives_its_frames() {
     let answers = [
         (RequestKind::Card, Answer::Card(vec![1; CARD])),
-        (RequestKind::Deposit, Answer::Stored(Stored::Replaced)),
+        (
+            RequestKind::Deposit,
+            Answer::Stored(Stored::Replaced, Grant::from_bytes([7; 16])),
+        ),
         (
             RequestKind::Poll,
             Answer::Item(Item {
@@ -68,6 +97,17 @@ fn every_answer_survives_its_frames() {
             }),
         ),
         (RequestKind::Publish, Answer::Published),
+        (RequestKind::Have, Answer::Held(ParcelSet::default())),
+        (
+            RequestKind::Have,
+            Answer::Held(ParcelSet::from_bytes(vec![0xff; BITMAP]).unwrap()),
+        ),
+        (RequestKind::Put, Answer::Kept(Kept::New)),
+        (RequestKind::Put, Answer::Kept(Kept::Already)),
+        (RequestKind::Get, Answer::Parcel(None)),
+        (RequestKind::Get, Answer::Parcel(Some(parcel_of(1)))),
+        (RequestKind::Withdraw, Answer::Withdrawn(1)),
+        (RequestKind::Delete, Answer::Deleted(PARCELS)),
     ];
     let refusals = Refusal::ALL.map(|refusal| (RequestKind::Poll, Answer::Refused(refusal)));
     for (kind, answer) in answers.into_iter().chain(refusals) {
@@ -91,8 +131,11 @@ fn non_zero_padding_is_refused() {
 
 #[test]
 fn an_answer_to_another_kind_is_refused() {
-    let plain = Answer::Stored(Stored::New).encode(RequestKind::Publish);
+    let grant = Grant::from_bytes([0; 16]);
+    let plain = Answer::Stored(Stored::New, grant).encode(RequestKind::Publish);
     assert_eq!(Answer::decode(RequestKind::Publish, &plain), Err(Malformed));
+    let plain = Answer::Withdrawn(1).encode(RequestKind::Withdraw);
+    assert_eq!(Answer::decode(RequestKind::Delete, &plain), Err(Malformed));
 }
 
 /// Builds the plaintext of one frame around a header.
@@ -149,6 +192,49 @@ fn malformed_headers_are_refused() {
 }
 
 #[test]
+fn parcels_and_sets_over_their_limits_are_refused() {
+    let beyond = Request::Get {
+        address: Address::from_bytes([5; 32]),
+        namespace: Namespace::from_bytes([6; 32]),
+        index: PARCELS,
+    };
+    assert_eq!(Request::decode(&beyond.encode()), Err(Malformed));
+    for bits in [vec![1; BITMAP + 1], vec![1, 0]] {
+        let header = AnswerHeader {
+            kind: 5,
+            number: None,
+            cursor: None,
+            present: None,
+            bytes: Some(bits.into()),
+        };
+        let plain = join(&header, &[], 1);
+        assert_eq!(Answer::decode(RequestKind::Have, &plain), Err(Malformed));
+    }
+    let plain = Answer::Deleted(PARCELS + 1).encode(RequestKind::Delete);
+    assert_eq!(Answer::decode(RequestKind::Delete, &plain), Err(Malformed));
+    let plain = Answer::Withdrawn(2).encode(RequestKind::Withdraw);
+    assert_eq!(
+        Answer::decode(RequestKind::Withdraw, &plain),
+        Err(Malformed)
+    );
+}
+
+#[test]
+fn a_grant_has_sixteen_bytes() {
+    for length in [15, 17] {
+        let header = AnswerHeader {
+            kind: 2,
+            number: Some(0),
+            cursor: None,
+            present: None,
+            bytes: Some(vec![1; length].into()),
+        };
+        let plain = join(&header, &[], 1);
+        assert_eq!(Answer::decode(RequestKind::Deposit, &plain), Err(Malformed));
+    }
+}
+
+#[test]
 fn a_card_over_the_limit_is_refused() {
     let plain = join(
         &AnswerHeader {
@@ -156,9 +242,29 @@ fn a_card_over_the_limit_is_refused() {
             number: Some(32_769),
             cursor: None,
             present: None,
+            bytes: None,
         },
         &[],
         2,
     );
     assert_eq!(Answer::decode(RequestKind::Card, &plain), Err(Malformed));
+}
+
+#[test]
+fn where_a_put_goes_is_told_by_its_first_frame_and_by_no_other() {
+    for request in requests() {
+        let plain = request.encode();
+        let first = plain.first_chunk::<FRAME_PLAIN>().unwrap();
+        let expected = match &request {
+            Request::Put {
+                write,
+                index,
+                grant,
+                ..
+            } => Some((write.namespace(), *index, *grant)),
+            _ => None,
+        };
+        assert_eq!(Request::put_in_first_frame(first), expected, "{request:?}");
+    }
+    assert_eq!(Request::put_in_first_frame(&[0xff; FRAME_PLAIN]), None);
 }

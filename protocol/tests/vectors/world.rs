@@ -105,6 +105,7 @@ impl World {
                 Address::from_bytes([0; 32]),
                 Address::from_bytes([0xff; 32]),
             ],
+            attached: None,
         }
     }
 
@@ -121,6 +122,7 @@ impl World {
             epoch: 1_000,
             reply,
             content,
+            holders: vec![],
         };
         Message::Submission(submission).encode()
     }

@@ -1,10 +1,12 @@
 //! The store that the configuration chose: one `match`, no `dyn`.
 
-use valise_protocol::id::{Address, EnvelopeDigest, MailboxId};
+use valise_protocol::id::{Address, EnvelopeDigest, MailboxId, Namespace, WithdrawHash};
+use valise_protocol::parcel::{ParcelBuffer, ParcelSet};
 use valise_protocol::time::Timestamp;
+use valise_protocol::wire::Kept;
 
 use super::{
-    Cursor, Deposit, Deposited, DeviceTag, Mailbox, Memory, Reader, Spool, Store, StoreError,
+    Cursor, Deposit, Deposited, DeviceTag, Mailbox, Memory, Put, Reader, Spool, Store, StoreError,
     Usage, Waiting,
 };
 
@@ -113,6 +115,31 @@ impl Store for AnyStore {
 
     async fn card(&self, address: Address) -> Result<Option<Vec<u8>>, StoreError> {
         either!(self.card(address))
+    }
+
+    async fn withdraw(&self, inbox: MailboxId, withdraw: WithdrawHash) -> Result<bool, StoreError> {
+        either!(self.withdraw(inbox, withdraw))
+    }
+
+    async fn put_parcel(&self, put: Put) -> Result<Kept, StoreError> {
+        either!(self.put_parcel(put))
+    }
+
+    async fn parcels(&self, namespace: Namespace, now: Timestamp) -> Result<ParcelSet, StoreError> {
+        either!(self.parcels(namespace, now))
+    }
+
+    async fn parcel(
+        &self,
+        namespace: Namespace,
+        index: u32,
+        now: Timestamp,
+    ) -> Result<Option<ParcelBuffer>, StoreError> {
+        either!(self.parcel(namespace, index, now))
+    }
+
+    async fn delete_parcels(&self, namespace: Namespace) -> Result<u32, StoreError> {
+        either!(self.delete_parcels(namespace))
     }
 
     async fn expire(&self, now: Timestamp) -> Result<u64, StoreError> {

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use valise_protocol::id::{Address, EnvelopeDigest, MailboxId, WithdrawHash};
+use valise_protocol::id::{Address, EnvelopeDigest, MailboxId, Namespace, WithdrawHash};
 use valise_protocol::limits::ENVELOPE;
+use valise_protocol::parcel::{ParcelBuffer, ParcelSet};
 use valise_protocol::time::Timestamp;
+use valise_protocol::wire::Kept;
 
 use super::arrival::Bells;
 use super::devices::Devices;
 use super::{
-    Ceilings, Cursor, Deposit, Deposited, DeviceTag, MORE, Mailbox, Reader, Store, StoreError,
+    Ceilings, Cursor, Deposit, Deposited, DeviceTag, MORE, Mailbox, Put, Reader, Store, StoreError,
     Target, Usage, Waiting, expired, last_day,
 };
 
@@ -26,7 +28,14 @@ pub struct Memory {
 struct State {
     inboxes: BTreeMap<Address, Option<Vec<u8>>>,
     held: BTreeMap<(Mailbox, Cursor), Held>,
+    parcels: BTreeMap<(Namespace, u32), Parcel>,
     cursor: u64,
+}
+
+struct Parcel {
+    account: MailboxId,
+    parcel: ParcelBuffer,
+    day: u32,
 }
 
 struct Held {
@@ -75,12 +84,40 @@ impl State {
         Usage {
             inbox_envelopes,
             return_envelopes: self.held.len() as u64 - inbox_envelopes,
+            parcels: self.parcels.len() as u64,
             ..Usage::default()
         }
     }
 
     fn served(&self, inbox: MailboxId) -> bool {
         self.inboxes.keys().any(|address| address.inbox() == inbox)
+    }
+
+    fn put(&mut self, ceilings: &Ceilings, put: Put) -> Result<Kept, StoreError> {
+        let name = (put.namespace, put.index);
+        if let Some(held) = self.parcels.get(&name)
+            && !expired(held.day, put.now)
+        {
+            let same = held.parcel == put.parcel;
+            return if same {
+                Ok(Kept::Already)
+            } else {
+                Err(StoreError::OtherParcel)
+            };
+        }
+        let account = put.account.ok_or(StoreError::NoAccount)?;
+        if !self.served(account) {
+            return Err(StoreError::UnknownInbox);
+        }
+        let on_account = self.parcels.values().filter(|held| held.account == account);
+        ceilings.admit_parcel(on_account.count() as u64, self.parcels.len() as u64)?;
+        let held = Parcel {
+            account,
+            parcel: put.parcel,
+            day: last_day(put.expires),
+        };
+        self.parcels.insert(name, held);
+        Ok(Kept::New)
     }
 
     fn deposit(&mut self, ceilings: &Ceilings, deposit: Deposit) -> Result<Deposited, StoreError> {
@@ -190,6 +227,9 @@ impl Store for Memory {
         state
             .held
             .retain(|(mailbox, _), _| *mailbox != Mailbox::Inbox(address.inbox()));
+        state
+            .parcels
+            .retain(|_, held| held.account != address.inbox());
         Ok((before - state.held.len()) as u64)
     }
 
@@ -212,11 +252,55 @@ impl Store for Memory {
         Ok(held.ok_or(StoreError::UnknownInbox)?.clone())
     }
 
+    async fn withdraw(&self, inbox: MailboxId, withdraw: WithdrawHash) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        if !state.served(inbox) {
+            return Err(StoreError::UnknownInbox);
+        }
+        let mailbox = Mailbox::Inbox(inbox);
+        let found = state.find(mailbox, |held| held.withdraw == withdraw);
+        let gone = found.and_then(|cursor| state.held.remove(&(mailbox, cursor)));
+        Ok(gone.is_some())
+    }
+
+    async fn put_parcel(&self, put: Put) -> Result<Kept, StoreError> {
+        self.state().put(&self.ceilings, put)
+    }
+
+    async fn parcels(&self, namespace: Namespace, now: Timestamp) -> Result<ParcelSet, StoreError> {
+        let (state, mut set) = (self.state(), ParcelSet::default());
+        let held = state.parcels.range((namespace, 0)..=(namespace, u32::MAX));
+        held.filter(|(_, held)| !expired(held.day, now))
+            .for_each(|((_, index), _)| set.insert(*index));
+        Ok(set)
+    }
+
+    async fn parcel(
+        &self,
+        namespace: Namespace,
+        index: u32,
+        now: Timestamp,
+    ) -> Result<Option<ParcelBuffer>, StoreError> {
+        let state = self.state();
+        let held = state.parcels.get(&(namespace, index));
+        let held = held.filter(|held| !expired(held.day, now));
+        Ok(held.map(|held| held.parcel.clone()))
+    }
+
+    async fn delete_parcels(&self, namespace: Namespace) -> Result<u32, StoreError> {
+        let mut state = self.state();
+        let before = state.parcels.len();
+        state.parcels.retain(|(held, _), _| *held != namespace);
+        Ok((before - state.parcels.len()) as u32)
+    }
+
     async fn expire(&self, now: Timestamp) -> Result<u64, StoreError> {
         let mut state = self.state();
-        let before = state.held.len();
+        let count = |state: &State| state.held.len() + state.parcels.len();
+        let before = count(&state);
         state.held.retain(|_, held| !expired(held.day, now));
-        Ok((before - state.held.len()) as u64)
+        state.parcels.retain(|_, held| !expired(held.day, now));
+        Ok((before - count(&state)) as u64)
     }
 
     async fn usage(&self) -> Result<Usage, StoreError> {

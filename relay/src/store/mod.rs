@@ -1,4 +1,4 @@
-//! What a relay keeps: envelopes, cards and the list of inboxes it serves (docs/design.md, "Storage").
+//! What a relay keeps: envelopes, parcels, cards and the list of inboxes it serves (docs/design.md, "Storage").
 //!
 //! One trait, [`Store`], small and semantic; the service above it holds the policy, the stores below it hold bytes.
 //! [`Memory`] serves tests and is the model that the contract suite compares [`Spool`] with.
@@ -11,9 +11,11 @@ mod spool;
 
 use std::future::Future;
 
-use valise_protocol::id::{Address, EnvelopeDigest, MailboxId, WithdrawHash};
+use valise_protocol::id::{Address, EnvelopeDigest, MailboxId, Namespace, WithdrawHash};
 use valise_protocol::limits::ENVELOPE;
+use valise_protocol::parcel::{ParcelBuffer, ParcelSet};
 use valise_protocol::time::Timestamp;
+use valise_protocol::wire::Kept;
 
 pub use any::AnyStore;
 pub use memory::Memory;
@@ -60,6 +62,23 @@ pub enum Deposited {
     AlreadyStored,
     /// It took the place of one with the same withdraw hash that was not collected by everybody yet.
     Replaced,
+}
+
+/// One parcel on its way in (spec §9).
+#[derive(Clone)]
+pub struct Put {
+    /// The inbox on whose account it is kept. `None`: on nobody's, so that it is not, but the same that is there already is told.
+    pub account: Option<MailboxId>,
+    /// The attachment.
+    pub namespace: Namespace,
+    /// Which parcel of it, below [`PARCELS`](valise_protocol::limits::PARCELS).
+    pub index: u32,
+    /// The parcel.
+    pub parcel: ParcelBuffer,
+    /// What has expired at this time is not there any more.
+    pub now: Timestamp,
+    /// When the relay will drop it. The store keeps the day only, and the parcel to the end of that day.
+    pub expires: Timestamp,
 }
 
 /// A reader of an inbox as the store knows it: a hash of the device's link key, made by the service.
@@ -109,6 +128,10 @@ pub struct Ceilings {
     pub all_return_envelopes: u64,
     /// Envelopes in the whole store.
     pub all_envelopes: u64,
+    /// Parcels on the account of one inbox.
+    pub inbox_parcels: u32,
+    /// Parcels in the whole store.
+    pub all_parcels: u64,
 }
 
 impl Ceilings {
@@ -127,6 +150,20 @@ impl Ceilings {
         let of_returns = matches!(mailbox, Mailbox::Return(_))
             && usage.return_envelopes >= self.all_return_envelopes;
         if of_returns || usage.inbox_envelopes + usage.return_envelopes >= self.all_envelopes {
+            return Err(StoreError::StoreFull);
+        }
+        Ok(())
+    }
+
+    /// Whether one more parcel fits where `held` are on its account, and `all` in the store.
+    ///
+    /// # Errors
+    /// [`StoreError::ParcelsFull`] or [`StoreError::StoreFull`].
+    fn admit_parcel(&self, held: u64, all: u64) -> Result<(), StoreError> {
+        if held >= u64::from(self.inbox_parcels) {
+            return Err(StoreError::ParcelsFull);
+        }
+        if all >= self.all_parcels {
             return Err(StoreError::StoreFull);
         }
         Ok(())
@@ -156,6 +193,15 @@ pub enum StoreError {
     /// The store has reached its ceiling, or the disk its high-water mark.
     #[error("the store is full")]
     StoreFull,
+    /// The inbox has as many parcels on its account as it may.
+    #[error("the inbox has as many parcels as it may")]
+    ParcelsFull,
+    /// Another parcel is stored in that place, and stays.
+    #[error("another parcel is stored in that place")]
+    OtherParcel,
+    /// The parcel is not there, and nobody answers for it.
+    #[error("no inbox answers for the parcel")]
+    NoAccount,
     /// A sync failed, or the store is closing. Nothing was acknowledged and nothing will be (the process must end).
     #[error("the store is closed: {0}")]
     Closed(String),
@@ -174,6 +220,8 @@ pub struct Usage {
     pub inbox_envelopes: u64,
     /// Envelopes held in return mailboxes.
     pub return_envelopes: u64,
+    /// Parcels held.
+    pub parcels: u64,
     /// Bytes that the store takes on the disk.
     pub disk_bytes: u64,
     /// Records that were found damaged and set aside since the store was opened.
@@ -220,7 +268,8 @@ pub trait Store: Send + Sync + 'static {
     /// Begins to serve an inbox. Allowing one twice is no error.
     fn allow_inbox(&self, address: Address) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Stops serving an inbox and removes its card and all the mail it holds; returns how many envelopes that were.
+    /// Stops serving an inbox and removes its card, all the mail it holds, and the parcels on its account; returns how many
+    /// envelopes that were.
     fn remove_inbox(
         &self,
         address: Address,
@@ -242,7 +291,40 @@ pub trait Store: Send + Sync + 'static {
         address: Address,
     ) -> impl Future<Output = Result<Option<Vec<u8>>, StoreError>> + Send;
 
-    /// Removes what has expired at `now`; returns how many envelopes that were.
+    /// Removes the envelope of an inbox with this withdraw hash, unless every device has removed it already; returns whether there
+    /// was one.
+    fn withdraw(
+        &self,
+        inbox: MailboxId,
+        withdraw: WithdrawHash,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Stores a parcel durably, by the same sync as deposits. Idempotent: of a number that is taken, the same parcel is told to be
+    /// there already, and another changes nothing ([`StoreError::OtherParcel`]).
+    fn put_parcel(&self, put: Put) -> impl Future<Output = Result<Kept, StoreError>> + Send;
+
+    /// Which parcels of an attachment are there and have not expired at `now`.
+    fn parcels(
+        &self,
+        namespace: Namespace,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<ParcelSet, StoreError>> + Send;
+
+    /// A parcel, if it is there and has not expired at `now`. One that turns out to be damaged is set aside, and is not there.
+    fn parcel(
+        &self,
+        namespace: Namespace,
+        index: u32,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<Option<ParcelBuffer>, StoreError>> + Send;
+
+    /// Removes all parcels of an attachment; returns how many those were.
+    fn delete_parcels(
+        &self,
+        namespace: Namespace,
+    ) -> impl Future<Output = Result<u32, StoreError>> + Send;
+
+    /// Removes what has expired at `now`; returns how many envelopes and parcels that were.
     fn expire(&self, now: Timestamp) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// Totals.

@@ -9,7 +9,7 @@ use valise_protocol::key::{DhPublic, DhSecret, SigningKey};
 use valise_protocol::limits::{ENVELOPE, ROSTER_LIFE};
 use valise_protocol::prekey::PrekeySecret;
 use valise_protocol::time::Timestamp;
-use valise_protocol::wire::{Answer, Item, Refusal, Request, Stored, Target};
+use valise_protocol::wire::{Answer, Item, Kept, Refusal, Request, Stored, Target};
 use valise_relay::config::Config;
 use valise_relay::service::Service;
 use valise_relay::stop::{self, Stopper};
@@ -185,14 +185,21 @@ pub fn told(answer: &Answer) -> Result<&'static str, Refusal> {
     match answer {
         Answer::Refused(refusal) => Err(*refusal),
         Answer::Card(_) => Ok("card"),
-        Answer::Stored(Stored::New) => Ok("stored"),
-        Answer::Stored(Stored::Already) => Ok("already"),
-        Answer::Stored(Stored::Replaced) => Ok("replaced"),
+        Answer::Stored(Stored::New, _) => Ok("stored"),
+        Answer::Stored(Stored::Already, _) => Ok("already"),
+        Answer::Stored(Stored::Replaced, _) => Ok("replaced"),
         Answer::Item(Item {
             envelope: Some(_), ..
         }) => Ok("item"),
         Answer::Item(_) => Ok("nothing"),
         Answer::Published => Ok("published"),
+        Answer::Held(_) => Ok("held"),
+        Answer::Kept(Kept::New) => Ok("kept"),
+        Answer::Kept(Kept::Already) => Ok("already"),
+        Answer::Parcel(Some(_)) => Ok("parcel"),
+        Answer::Parcel(None) => Ok("nothing"),
+        Answer::Withdrawn(_) => Ok("withdrawn"),
+        Answer::Deleted(_) => Ok("deleted"),
     }
 }
 

@@ -1,16 +1,18 @@
 //! What the tests of the stores share: short ways to name things, and a disk whose power can be cut.
 #![allow(dead_code)]
 
+pub mod contract;
 pub mod power;
 pub mod sample;
 
 use std::path::Path;
 
-use valise_protocol::id::{Address, EnvelopeDigest, MailboxId, WithdrawHash};
-use valise_protocol::limits::ENVELOPE;
+use valise_protocol::id::{Address, EnvelopeDigest, MailboxId, Namespace, WithdrawHash};
+use valise_protocol::limits::{ENVELOPE, PARCEL};
+use valise_protocol::parcel::ParcelBuffer;
 use valise_protocol::time::Timestamp;
 use valise_relay::store::{
-    Ceilings, Cursor, Deposit, DeviceTag, Mailbox, Reader, SpoolConfig, Store, Target,
+    Ceilings, Cursor, Deposit, DeviceTag, Mailbox, Put, Reader, SpoolConfig, Store, Target,
 };
 
 /// Ceilings that nothing here reaches.
@@ -19,6 +21,8 @@ pub const OPEN: Ceilings = Ceilings {
     return_envelopes: 1_000,
     all_return_envelopes: 10_000,
     all_envelopes: 10_000,
+    inbox_parcels: 1_000,
+    all_parcels: 10_000,
 };
 
 /// The first day.
@@ -52,11 +56,22 @@ pub fn long() -> bool {
 /// An envelope that shows its number in every block, so that traces of it can be searched for.
 pub fn envelope(number: u32) -> Box<[u8; ENVELOPE]> {
     let mut envelope = Box::new([0; ENVELOPE]);
-    for (at, chunk) in envelope.chunks_exact_mut(64).enumerate() {
+    mark(envelope.as_mut_slice(), number);
+    envelope
+}
+
+/// A parcel that does so too.
+pub fn parcel(number: u32) -> ParcelBuffer {
+    let mut parcel = vec![0; PARCEL];
+    mark(&mut parcel, number);
+    ParcelBuffer::from_sealed(parcel).unwrap()
+}
+
+fn mark(bytes: &mut [u8], number: u32) {
+    for (at, chunk) in bytes.chunks_exact_mut(64).enumerate() {
         chunk[..16].copy_from_slice(&canary(number));
         chunk[16..24].copy_from_slice(&(at as u64).to_be_bytes());
     }
-    envelope
 }
 
 /// What every block of an envelope begins with.
@@ -100,6 +115,47 @@ pub fn deposit(mailbox: Mailbox, number: u32) -> Deposit {
         envelope: envelope(number),
         expires: LATER,
     }
+}
+
+pub fn namespace(number: u8) -> Namespace {
+    Namespace::from_bytes([number; 32])
+}
+
+/// Parcel `number` as the one with this index of an attachment, on the account of an inbox.
+pub fn put(account: u8, attachment: u8, index: u32, number: u32) -> Put {
+    Put {
+        account: Some(address(account).inbox()),
+        namespace: namespace(attachment),
+        index,
+        parcel: parcel(number),
+        now: START,
+        expires: LATER,
+    }
+}
+
+/// The parcels of an attachment that are told to be there, by index and number. Panics where one is not, or is not byte-identical.
+pub async fn parcels(store: &impl Store, attachment: u8, now: Timestamp) -> Vec<(u32, u32)> {
+    let found = try_parcels(store, attachment, now).await;
+    found.expect("what is told to be there is there")
+}
+
+/// The same; `None` where one that is told to be there is not.
+pub async fn try_parcels(
+    store: &impl Store,
+    attachment: u8,
+    now: Timestamp,
+) -> Option<Vec<(u32, u32)>> {
+    let set = store.parcels(namespace(attachment), now).await.unwrap();
+    let mut found = Vec::new();
+    for index in (0..64).filter(|index| set.contains(*index)) {
+        let held = store.parcel(namespace(attachment), index, now).await;
+        let held = held.unwrap()?;
+        let number = u32::from_be_bytes(held.sealed()[12..16].try_into().unwrap());
+        assert!(held == parcel(number), "parcel {number} was altered");
+        found.push((index, number));
+    }
+    assert_eq!(found.len(), set.len() as usize);
+    Some(found)
 }
 
 /// The numbers of the envelopes that wait for a reader, in order. Panics where one is not byte-identical.

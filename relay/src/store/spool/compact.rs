@@ -14,7 +14,7 @@ use super::index::io_error;
 use super::record::{Body, Record, Seal};
 use super::removals::Edits;
 use super::room;
-use super::segment::{Handle, Place, Segment};
+use super::segment::{Handle, Place, Segment, Sort};
 use super::shared::Shared;
 use super::writer::{Active, Writer};
 
@@ -28,7 +28,7 @@ struct Move {
 impl Writer {
     /// Moves some of what a sparse segment holds. Returns whether anything was moved: then there may be more.
     pub(super) fn compact(&mut self, segment: &Segment) -> io::Result<bool> {
-        let active = self.active.as_ref().map(Active::number);
+        let active = self.active.get(&segment.sort).map(Active::number);
         let sparse = u64::from(segment.live()) * SPARSE < u64::from(segment.slots);
         if !sparse || active == Some(segment.number) {
             return Ok(false);
@@ -40,7 +40,7 @@ impl Writer {
             return Ok(false);
         }
         let moves = find_moves(&self.shared, segment)?;
-        let laid = self.lay_down(moves)?;
+        let laid = self.lay_down(moves, segment.sort)?;
         let mut wipes = Edits::new();
         for (record, from, to) in laid {
             self.shared.relocate(&record.body, from, to)?;
@@ -52,7 +52,11 @@ impl Writer {
     }
 
     /// Makes records durable in the active segment; those for which there is no room stay where they are.
-    fn lay_down(&mut self, moves: Vec<Move>) -> io::Result<Vec<(Record, Place, Place)>> {
+    fn lay_down(
+        &mut self,
+        moves: Vec<Move>,
+        sort: Sort,
+    ) -> io::Result<Vec<(Record, Place, Place)>> {
         let shared = self.shared.clone();
         let disk = &*shared.disk;
         let mut rng = super::system_rng();
@@ -64,13 +68,13 @@ impl Writer {
             payload,
         } in moves
         {
-            if self.active.as_ref().is_none_or(Active::is_full)
+            if self.active.get(&sort).is_none_or(Active::is_full)
                 && let Some(handle) = written.take()
             {
                 // As for deposits: when a new segment is begun, all before are durable.
                 handle.sync(disk)?;
             }
-            let Some((way, to)) = self.place()? else {
+            let Some((way, to)) = self.place(sort)? else {
                 break;
             };
             let slot = record.wrap(shared.keys().newest(), to, &mut rng);
@@ -109,7 +113,7 @@ fn find_moves(shared: &Shared, segment: &Segment) -> io::Result<Vec<Move>> {
             record,
             payload,
         });
-        if moves.len() == MOST {
+        if moves.len() * handle.extent >= MOST {
             break;
         }
     }
@@ -151,6 +155,10 @@ impl Shared {
                 let card = served.or_else(|| self.orphans().get(address).copied());
                 card.is_some_and(|card| card.place == place)
             }
+            Body::Parcel(parcel) => {
+                let found = self.parcels.find(parcel.name);
+                found.is_some_and(|(_, found)| found == place)
+            }
             Body::Sink | Body::Leaving(_) => false,
         })
     }
@@ -178,6 +186,7 @@ impl Shared {
                     card.place = to;
                 }
             }
+            Body::Parcel(parcel) => self.parcels.relocate(parcel.name, from, to),
             Body::Sink | Body::Leaving(_) => {}
         }
         Ok(())
@@ -186,5 +195,5 @@ impl Shared {
 
 /// A segment is sparse when fewer than one slot in this many is live.
 const SPARSE: u64 = 4;
-/// The most records that are moved at a time: deposits wait meanwhile.
-const MOST: usize = 64;
+/// The most bytes of extents that are moved at a time: deposits wait meanwhile.
+const MOST: usize = 4 << 20;

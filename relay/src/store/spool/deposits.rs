@@ -13,6 +13,7 @@ use valise_protocol::limits::ENVELOPE;
 
 use super::index::{Name, Names, Tally, io_error};
 use super::keys::Mark;
+use super::puts::Puts;
 use super::record::{Body, Envelope, MailKind, Record, Seal};
 use super::segment::Place;
 use super::shared::Shared;
@@ -86,6 +87,8 @@ pub(super) struct Batch {
     answers: Vec<(Outcome, Option<Mailbox>, Reply<Deposited>)>,
     inbox_delta: i64,
     return_delta: i64,
+    /// Parcels that become durable with them.
+    pub puts: Puts,
 }
 
 struct Kept {
@@ -257,6 +260,7 @@ impl Batch {
                 wipes.push(entry.place);
             }
         }
+        wipes.extend(self.puts.publish(shared));
         for (outcome, rings, reply) in self.answers {
             if let Some(mailbox) = rings {
                 shared.bells.ring(mailbox);

@@ -1,4 +1,4 @@
-//! Flights: deposits on their way to the disk. While the carrier (load.rs) makes one batch durable, the next is decided and
+//! Flights: deposits and puts on their way to the disk. While the carrier (load.rs) makes one batch durable, the next is decided and
 //! laid into the other load; it starts when the one before has landed.
 
 use std::io;
@@ -6,9 +6,14 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use valise_protocol::wire::Kept;
+
 use super::deposits::{Batch, Deciding, Incoming};
-use super::load::{Carried, Carrier, Load};
+use super::load::{Carried, Carrier, Load, Way};
+use super::puts::{IncomingParcel, Puts};
+use super::record::{Body, Record};
 use super::room;
+use super::segment::{Place, Sort};
 use super::shared::Shared;
 use super::writer::{Active, Reply, Writer};
 use crate::store::{Deposited, StoreError};
@@ -57,9 +62,14 @@ impl Flights {
         aloft.is_some_and(|flight| !flight.carried.is_empty())
     }
 
+    /// Whether anything waits for the next start: what is to be written, or answers that must not come before others.
+    fn is_boarding(&self) -> bool {
+        !self.load.is_empty() || !self.batch.puts.is_empty()
+    }
+
     /// Starts what has boarded. None may be aloft.
     fn start(&mut self) {
-        if self.load.count() > 0 {
+        if self.is_boarding() {
             let spare = std::mem::take(&mut self.spare);
             let load = std::mem::replace(&mut self.load, spare);
             self.aloft = Some(Flight {
@@ -77,22 +87,7 @@ impl Writer {
         incoming: Incoming,
         reply: Reply<Deposited>,
     ) -> io::Result<()> {
-        if self.flights.load.is_full() {
-            self.advance()?;
-        }
-        if self.active.as_ref().is_none_or(Active::is_full) {
-            // A start authenticates the extents of the last segment only: when a new one is begun, all before are durable.
-            self.settle()?;
-        }
-        if self.flights.load.count() == 0 {
-            self.flights.room = room::has_room(&*self.shared.disk, &self.shared.config);
-        }
-        let place = if self.flights.room {
-            self.place()?
-        } else {
-            None
-        };
-        let Some((way, place)) = place else {
+        let Some((way, place)) = self.board(Sort::Mail)? else {
             let _ = reply.send(Err(StoreError::StoreFull));
             return Ok(());
         };
@@ -102,9 +97,60 @@ impl Writer {
             epoch: self.epoch,
         };
         let (record, payload) = self.flights.batch.decide(&by, incoming, place, reply);
-        let slot = record.wrap(self.shared.keys().newest(), place, &mut super::system_rng());
-        self.flights.load.add(&way, place.slot, &slot, &payload);
+        self.lay(&way, place, &record, payload.as_slice());
         Ok(())
+    }
+
+    /// Decides a put and lays what is to be kept into the load. It is answered when that, and all that was decided before, is
+    /// durable.
+    pub(super) fn put(&mut self, incoming: IncomingParcel, reply: Reply<Kept>) -> io::Result<()> {
+        let aloft = self.flights.aloft.as_ref().map(|flight| &flight.batch.puts);
+        let on_their_way = [aloft, Some(&self.flights.batch.puts)];
+        let parcel = match Puts::decide(&self.shared, on_their_way, &incoming) {
+            Ok(Some(parcel)) => parcel,
+            decided => {
+                let outcome = decided.map(|_| Kept::Already);
+                self.flights.batch.puts.answer(outcome, reply);
+                return Ok(());
+            }
+        };
+        let Some((way, place)) = self.board(Sort::Parcels)? else {
+            let _ = reply.send(Err(StoreError::StoreFull));
+            return Ok(());
+        };
+        let record = Record {
+            body: Body::Parcel(parcel),
+            seal: incoming.seal,
+        };
+        self.lay(&way, place, &record, incoming.payload.as_slice());
+        let puts = &mut self.flights.batch.puts;
+        puts.keep(parcel, place);
+        puts.answer(Ok(Kept::New), reply);
+        Ok(())
+    }
+
+    /// The place for another record of the load; `None` where there is no room.
+    fn board(&mut self, sort: Sort) -> io::Result<Option<(Way, Place)>> {
+        if self.flights.load.is_full(sort) {
+            self.advance()?;
+        }
+        if self.active.get(&sort).is_none_or(Active::is_full) {
+            // A start authenticates the extents of the last segment only: when a new one is begun, all before are durable.
+            self.settle()?;
+        }
+        if self.flights.load.is_empty() {
+            self.flights.room = room::has_room(&*self.shared.disk, &self.shared.config);
+        }
+        if self.flights.room {
+            self.place(sort)
+        } else {
+            Ok(None)
+        }
+    }
+
+    fn lay(&mut self, way: &Way, place: Place, record: &Record, payload: &[u8]) {
+        let slot = record.wrap(self.shared.keys().newest(), place, &mut super::system_rng());
+        self.flights.load.add(way, place.slot, &slot, payload);
     }
 
     /// Notes that the flight that was aloft has come down, as [`Flights::carried`] said.
@@ -134,7 +180,7 @@ impl Writer {
 
     /// Waits until everything that was decided is durable and acknowledged.
     pub(super) fn settle(&mut self) -> io::Result<()> {
-        while self.flights.aloft.is_some() || self.flights.load.count() > 0 {
+        while self.flights.aloft.is_some() || self.flights.is_boarding() {
             self.advance()?;
         }
         Ok(())

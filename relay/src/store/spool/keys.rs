@@ -7,7 +7,7 @@
 //!    8  generation, u64: grows whenever the file is written, at every open, rewrap and close among them
 //!    8  epoch, u64: upper half of the cursors given out, grows at every open and when emptied mailboxes are forgotten
 //!    4  slots of a segment, u32
-//!   32  blinding key: for keyed hashes of mailboxes, withdraw hashes and digests
+//!   32  blinding key: for keyed hashes of mailboxes, withdraw hashes, namespaces and digests
 //! n×32  store keys, newest first: one, or two while slots are being rewrapped
 //! ```
 //!
@@ -21,7 +21,7 @@ use std::sync::Arc;
 use rand_core::{CryptoRng, Rng};
 use valise_protocol::aead;
 use valise_protocol::hash::{hmac_sha256, sha256};
-use valise_protocol::id::{EnvelopeDigest, MailboxId, WithdrawHash};
+use valise_protocol::id::{EnvelopeDigest, MailboxId, Namespace, WithdrawHash};
 use zeroize::Zeroizing;
 
 use super::disk::{Disk, SystemDisk};
@@ -178,6 +178,16 @@ impl Keys {
     /// What stands for a digest on the disk.
     pub fn digest(&self, digest: EnvelopeDigest) -> Mark {
         self.mark(&[b"digest", digest.as_bytes()])
+    }
+
+    /// What stands for an attachment on the disk.
+    pub fn namespace(&self, namespace: Namespace) -> Mark {
+        self.mark(&[b"namespace", namespace.as_bytes()])
+    }
+
+    /// What stands for the hash of a parcel's bytes on the disk.
+    pub fn parcel(&self, hash: &[u8; 32]) -> Mark {
+        self.mark(&[b"parcel", hash])
     }
 
     fn mark(&self, parts: &[&[u8]]) -> Mark {

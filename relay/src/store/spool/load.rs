@@ -1,5 +1,5 @@
-//! A load: the slots and extents of one batch, neighbours in one segment; and the carrier, the thread that makes them durable
-//! while the writer decides the next batch.
+//! A load: the slots and extents of one batch, mail and parcels, of each sort neighbours in one segment; and the carrier, the
+//! thread that makes them durable while the writer decides the next batch.
 //!
 //! Nothing else is synced while a load is on its way: the kernel reports a failed write-back once, and only the sync that
 //! answers for those bytes may hear of it.
@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use tokio::sync::oneshot;
 
 use super::disk::Disk;
-use super::segment::{EXTENT, Handle, SLOT, Segment};
+use super::segment::{Handle, SLOT, Segment, Sort};
 use super::shared::Shared;
 
 /// Where the writer writes, and how.
@@ -42,6 +42,49 @@ impl Way {
 /// What lies ready to be written. It keeps its memory when it is emptied; the default one has none.
 #[derive(Default)]
 pub(super) struct Load {
+    mail: Cargo,
+    parcels: Cargo,
+}
+
+impl Load {
+    pub fn new() -> Self {
+        Self {
+            mail: Cargo::new(Sort::Mail),
+            parcels: Cargo::new(Sort::Parcels),
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.mail.count() + self.parcels.count() == 0
+    }
+
+    pub fn is_full(&self, sort: Sort) -> bool {
+        let cargo = match sort {
+            Sort::Mail => &self.mail,
+            Sort::Parcels => &self.parcels,
+        };
+        cargo.count() == most(sort)
+    }
+
+    /// Adds a record. All of a sort that are added before the load is carried are neighbours, `slot` ascending.
+    pub fn add(&mut self, way: &Way, slot: u32, bytes: &[u8; SLOT], payload: &[u8]) {
+        let cargo = match way.segment.sort {
+            Sort::Mail => &mut self.mail,
+            Sort::Parcels => &mut self.parcels,
+        };
+        cargo.add(way, slot, bytes, payload);
+    }
+
+    /// Writes all, and syncs. A failed write-back is told to the sync of its own file, so each answers for its own bytes.
+    fn carry(&mut self, shared: &Shared) -> io::Result<()> {
+        self.mail.carry(shared)?;
+        self.parcels.carry(shared)
+    }
+}
+
+/// What a load has of one sort.
+#[derive(Default)]
+struct Cargo {
     way: Option<Way>,
     first: u32,
     slots: Vec<u8>,
@@ -50,44 +93,39 @@ pub(super) struct Load {
     start: usize,
 }
 
-impl Load {
-    pub fn new() -> Self {
-        let extents = vec![0; MOST * EXTENT + PAGE];
+impl Cargo {
+    fn new(sort: Sort) -> Self {
+        let extents = vec![0; most(sort) * sort.extent() + PAGE];
         let start = extents.as_ptr().align_offset(PAGE).min(PAGE);
         Self {
             way: None,
             first: 0,
-            slots: Vec::with_capacity(MOST * SLOT),
+            slots: Vec::with_capacity(most(sort) * SLOT),
             extents,
             start,
         }
     }
 
-    pub fn count(&self) -> usize {
+    fn count(&self) -> usize {
         self.slots.len() / SLOT
     }
 
-    pub fn is_full(&self) -> bool {
-        self.count() == MOST
-    }
-
-    /// Adds a record. All that are added before the load is carried are neighbours, `slot` ascending.
-    pub fn add(&mut self, way: &Way, slot: u32, bytes: &[u8; SLOT], payload: &[u8; EXTENT]) {
+    fn add(&mut self, way: &Way, slot: u32, bytes: &[u8; SLOT], payload: &[u8]) {
         if self.slots.is_empty() {
             self.way = Some(way.clone());
             self.first = slot;
         }
-        let at = self.start + self.count() * EXTENT;
-        self.extents[at..][..EXTENT].copy_from_slice(payload);
+        let at = self.start + self.count() * way.segment.sort.extent();
+        self.extents[at..][..payload.len()].copy_from_slice(payload);
         self.slots.extend_from_slice(bytes);
     }
 
-    /// Writes all, and syncs.
     fn carry(&mut self, shared: &Shared) -> io::Result<()> {
         let Some(way) = self.way.take() else {
             return Ok(());
         };
-        let extents = &self.extents[self.start..][..self.count() * EXTENT];
+        let extents = self.count() * way.segment.sort.extent();
+        let extents = &self.extents[self.start..][..extents];
         let direct = match &way.direct {
             Some(file) => write_direct(&way.handle, file, self.first, extents)?,
             None => false,
@@ -162,7 +200,12 @@ fn carry_all(shared: &Shared, inbound: &Receiver<(Load, oneshot::Sender<Carried>
     }
 }
 
-/// The most records of a load.
-pub(super) const MOST: usize = 64;
+/// The most records of one sort in a load: 4 MiB.
+const fn most(sort: Sort) -> usize {
+    CARGO / sort.extent()
+}
+
+/// The most bytes of one sort in a load.
+const CARGO: usize = 4 << 20;
 /// What direct writes must be aligned to, at most.
 const PAGE: usize = 4_096;

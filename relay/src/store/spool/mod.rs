@@ -4,8 +4,9 @@
 //! lock                 held while a process has the store open
 //! keys                 store keys and generation          (keys.rs)
 //! manifest             the numbers of the segments        (manifest.rs)
-//! segment-0000000001   records                            (segment.rs, record.rs)
-//! index/               sled, rebuilt at every start       (index.rs, rebuild.rs)
+//! segment-0000000001   records: mail, cards, inboxes      (segment.rs, record.rs)
+//! parcels-0000000002   records: parcels
+//! index/               sled, rebuilt at every start       (index.rs, rebuild.rs; parcels.rs in memory)
 //! ballast              room to give up when the disk is full
 //! ```
 //!
@@ -16,11 +17,14 @@ mod deposits;
 mod disk;
 mod flight;
 mod handles;
+mod inboxes;
 mod index;
 mod keys;
 mod load;
 mod manifest;
 mod open;
+mod parcels;
+mod puts;
 mod reader;
 mod rebuild;
 mod record;
@@ -42,19 +46,22 @@ use std::thread::JoinHandle;
 
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
-use tokio::sync::{mpsc, oneshot};
-use valise_protocol::id::{Address, EnvelopeDigest, MailboxId};
+use tokio::sync::{Semaphore, mpsc, oneshot};
+use valise_protocol::id::{Address, EnvelopeDigest, MailboxId, Namespace, WithdrawHash};
 use valise_protocol::limits::CARD;
+use valise_protocol::parcel::{ParcelBuffer, ParcelSet};
 use valise_protocol::time::Timestamp;
+use valise_protocol::wire::Kept;
 
 use self::deposits::Incoming;
+use self::puts::IncomingParcel;
 use self::removals::Removal;
 use self::shared::Shared;
 use self::writer::{Chore, Command};
 use super::arrival::Bells;
 use super::{
-    Ceilings, Cursor, Deposit, Deposited, DeviceTag, Mailbox, Reader, Store, StoreError, Usage,
-    Waiting,
+    Ceilings, Cursor, Deposit, Deposited, DeviceTag, Mailbox, Put, Reader, Store, StoreError,
+    Usage, Waiting,
 };
 
 pub use disk::{Disk, SystemDisk};
@@ -71,7 +78,8 @@ pub struct SpoolConfig {
     pub credential: Option<Arc<Credential>>,
     /// What it refuses to exceed.
     pub ceilings: Ceilings,
-    /// Slots of a segment, and so its size: 64.25 KiB each. Only a new store takes it from here.
+    /// Slots of a segment of mail, and so its size: 64.25 KiB each. One of parcels has a quarter as many, four times as large. Only
+    /// a new store takes it from here.
     pub slots: u32,
     /// Deposits are refused while the disk has fewer bytes free than this.
     pub min_free_bytes: u64,
@@ -154,6 +162,8 @@ pub enum OpenError {
 pub struct Spool {
     shared: Arc<Shared>,
     commands: mpsc::Sender<Command>,
+    /// Parcels may wait for the writer in this number.
+    puts: Arc<Semaphore>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -179,6 +189,7 @@ impl Spool {
         Ok(Self {
             shared,
             commands,
+            puts: Arc::new(Semaphore::new(PUTS)),
             writer: Mutex::new(Some(writer)),
         })
     }
@@ -343,6 +354,60 @@ impl Store for Spool {
         }
     }
 
+    async fn withdraw(&self, inbox: MailboxId, withdraw: WithdrawHash) -> Result<bool, StoreError> {
+        let removal = {
+            let keys = self.shared.keys();
+            Removal::Withdrawn {
+                mailbox: keys.inbox(inbox),
+                withdraw: keys.withdraw(withdraw),
+            }
+        };
+        if let Removal::Withdrawn { mailbox, .. } = &removal
+            && !self.shared.serves(mailbox)
+        {
+            return Err(StoreError::UnknownInbox);
+        }
+        self.change(removal).await.map(|gone| gone > 0)
+    }
+
+    async fn put_parcel(&self, put: Put) -> Result<Kept, StoreError> {
+        let place = self.puts.clone().acquire_owned().await;
+        let place = place.map_err(|_| self.shared.closed())?;
+        // As for a deposit: about 200 µs, beside the writer.
+        let incoming = IncomingParcel::seal(&self.shared, put, place, &mut system_rng());
+        self.command(|reply| Command::Put(Box::new(incoming), reply))
+            .await?
+    }
+
+    async fn parcels(&self, namespace: Namespace, now: Timestamp) -> Result<ParcelSet, StoreError> {
+        let namespace = self.shared.keys().namespace(namespace);
+        Ok(self.shared.parcels.set(namespace, now))
+    }
+
+    async fn parcel(
+        &self,
+        namespace: Namespace,
+        index: u32,
+        now: Timestamp,
+    ) -> Result<Option<ParcelBuffer>, StoreError> {
+        let found = self.read(move |shared| reader::parcel(shared, namespace, index, now));
+        match found.await? {
+            reader::FoundParcel::Nothing => Ok(None),
+            reader::FoundParcel::Parcel(parcel) => Ok(Some(parcel)),
+            reader::FoundParcel::Damaged(name, place) => {
+                self.ask(|reply| Chore::SetParcelAside(name, place, reply))
+                    .await?;
+                Ok(None)
+            }
+        }
+    }
+
+    async fn delete_parcels(&self, namespace: Namespace) -> Result<u32, StoreError> {
+        let namespace = self.shared.keys().namespace(namespace);
+        let gone = self.change(Removal::Deleted(namespace)).await?;
+        Ok(u32::try_from(gone).unwrap_or(u32::MAX))
+    }
+
     async fn expire(&self, now: Timestamp) -> Result<u64, StoreError> {
         self.change(Removal::Expired(now)).await
     }
@@ -364,3 +429,5 @@ fn path_of(dir: &Path, name: &str) -> PathBuf {
 
 /// Commands that may wait for the writer: 16 MiB of envelopes.
 const QUEUE: usize = 256;
+/// Parcels that may: 8 MiB. Two loads of them, so that one is filled while another is written.
+const PUTS: usize = 32;

@@ -11,7 +11,7 @@ use super::disk::{Disk, readable};
 use super::index::Index;
 use super::keys::Keys;
 use super::rebuild::Rebuild;
-use super::segment::{self, Segment};
+use super::segment::{self, Segment, Title};
 use super::shared::{self, Shared};
 use super::writer::Writer;
 use super::{OpenError, SpoolConfig, manifest, path_of, room, twin, witness};
@@ -88,11 +88,11 @@ fn load_keys(
 }
 
 /// Opens every segment that there is, and counts those that the manifest misses, and those it does not know.
-fn open_segments(shared: &Shared, numbers: &[u32]) -> Result<(), OpenError> {
+fn open_segments(shared: &Shared, titles: &[Title]) -> Result<(), OpenError> {
     let slots = shared.keys().slots;
     let dir = &shared.config.dir;
-    for number in numbers {
-        let Some((segment, whole)) = readable(Segment::find(&shared.handles, dir, *number, slots))?
+    for title in titles {
+        let Some((segment, whole)) = readable(Segment::find(&shared.handles, dir, *title, slots))?
         else {
             tracing::warn!("a segment cannot be opened: it was set aside");
             shared.counts.damaged();
@@ -102,10 +102,11 @@ fn open_segments(shared: &Shared, numbers: &[u32]) -> Result<(), OpenError> {
             tracing::warn!("a segment did not have its full length");
             shared.counts.damaged();
         }
-        shared.segments_mut().insert(*number, Arc::new(segment));
+        let segment = Arc::new(segment);
+        shared.segments_mut().insert(title.number, segment);
     }
     let Some((listed, whole)) = manifest::load(&*shared.disk, dir) else {
-        if !numbers.is_empty() {
+        if !titles.is_empty() {
             tracing::warn!("the manifest is missing or damaged");
             shared.counts.damaged();
         }
@@ -113,7 +114,11 @@ fn open_segments(shared: &Shared, numbers: &[u32]) -> Result<(), OpenError> {
     };
     let missing = listed
         .iter()
-        .filter(|number| numbers.binary_search(number).is_err())
+        .filter(|number| {
+            titles
+                .binary_search_by_key(*number, |it| it.number)
+                .is_err()
+        })
         .count();
     if missing > 0 || !whole {
         tracing::warn!(missing, "the manifest was damaged, or segments are missing");

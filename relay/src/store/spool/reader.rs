@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use valise_protocol::id::Address;
+use valise_protocol::id::{Address, Namespace};
 use valise_protocol::limits::ENVELOPE;
+use valise_protocol::parcel::ParcelBuffer;
 use valise_protocol::time::Timestamp;
 
 use super::disk::readable;
 use super::index::{BlindReader, Name, io_error};
-use super::record::{Body, Record};
+use super::record::{Body, ParcelName, Record};
 use super::segment::Place;
 use super::shared::Shared;
 use crate::store::{Cursor, MORE, Mailbox, StoreError, Waiting, expired};
@@ -88,6 +89,43 @@ pub(super) fn card(shared: &Shared, address: Address) -> Result<FoundCard, Store
         tries += 1;
         if tries > TRIES {
             return Ok(FoundCard::Damaged(card.place));
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// What was found of a parcel.
+pub(super) enum FoundParcel {
+    Nothing,
+    Parcel(ParcelBuffer),
+    /// It lies here and cannot be read; the writer should set it aside.
+    Damaged(ParcelName, Place),
+}
+
+/// A parcel of an attachment.
+pub(super) fn parcel(
+    shared: &Shared,
+    namespace: Namespace,
+    index: u32,
+    now: Timestamp,
+) -> Result<FoundParcel, StoreError> {
+    let namespace = shared.keys().namespace(namespace);
+    let name = ParcelName { namespace, index };
+    let mut tries = 0;
+    loop {
+        let found = shared.parcels.find(name);
+        let Some((known, place)) = found.filter(|(known, _)| !expired(known.day, now)) else {
+            return Ok(FoundParcel::Nothing);
+        };
+        let belongs = |body: &Body| *body == Body::Parcel(known);
+        if let Some((_, payload)) = read(shared, place, belongs)?
+            && let Some(parcel) = ParcelBuffer::from_sealed(payload)
+        {
+            return Ok(FoundParcel::Parcel(parcel));
+        }
+        tries += 1;
+        if tries > TRIES {
+            return Ok(FoundParcel::Damaged(name, place));
         }
         std::thread::sleep(PAUSE);
     }

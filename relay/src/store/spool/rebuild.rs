@@ -1,5 +1,5 @@
-//! Rebuilding the index from the heads of the segments, at every start. Payloads are not read, but for the last segment:
-//! only there a power cut can have left a slot without its payload.
+//! Rebuilding the index from the heads of the segments, at every start. Payloads are not read, but for the last segment of each
+//! sort: only there a power cut can have left a slot without its payload.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,7 +11,7 @@ use super::disk::{pass_if_full, readable};
 use super::index::io_error;
 use super::record::{Body, Envelope, Record};
 use super::removals::{Edits, apply, plan_all};
-use super::segment::{EXTENT, Handle, Place, SLOT, Segment};
+use super::segment::{Handle, Place, SLOT, Segment, Sort};
 use super::served::{Card, Served};
 use super::shared::Shared;
 use super::writer::Active;
@@ -38,11 +38,14 @@ impl<'a> Rebuild<'a> {
     }
 
     /// Fills index, counts and served inboxes; completes removals that a crash interrupted. Returns where to go on writing.
-    pub fn run(mut self) -> io::Result<Option<Active>> {
+    pub fn run(mut self) -> io::Result<BTreeMap<Sort, Active>> {
         let segments: Vec<_> = self.shared.segments().values().cloned().collect();
-        let mut end = 0;
-        for (at, segment) in segments.iter().enumerate() {
-            end = self.read(segment, at + 1 == segments.len())?;
+        let last: BTreeMap<Sort, u32> = segments.iter().map(|it| (it.sort, it.number)).collect();
+        let mut ends = BTreeMap::new();
+        for segment in &segments {
+            let is_last = last.get(&segment.sort) == Some(&segment.number);
+            let end = self.read(segment, is_last)?;
+            ends.insert(segment.sort, (segment, end));
         }
         self.place_cards();
         self.drop_leaving()?;
@@ -58,9 +61,10 @@ impl<'a> Rebuild<'a> {
                 super::open::discard(self.shared, segment)?;
             }
         }
-        let last = segments.last().filter(|last| last.live() > 0);
-        let active = |last: &Arc<Segment>| Active::new(&*self.shared.disk, last.clone(), end);
-        last.map(active).transpose()
+        let ends = ends.into_iter().filter(|(_, (last, _))| last.live() > 0);
+        let active = |last: &Arc<Segment>, end| Active::new(&*self.shared.disk, last.clone(), end);
+        ends.map(|(sort, (last, end))| Ok((sort, active(&last, end)?)))
+            .collect()
     }
 
     /// Reads one head; returns the first slot that was never used.
@@ -129,6 +133,12 @@ impl<'a> Rebuild<'a> {
                 self.wipes.insert(place, None);
             }
             Body::Envelope(envelope) => self.note_envelope(&envelope, place)?,
+            Body::Parcel(parcel) => {
+                // A crash in the middle of a move leaves two; and one that was damaged may have been put again.
+                if let Some(before) = self.shared.parcels.insert(&parcel, place) {
+                    self.wipes.insert(before, None);
+                }
+            }
             Body::Inbox(address) => {
                 let mark = self.shared.keys().mailbox(Mailbox::Inbox(address.inbox()));
                 let served = Served {
@@ -216,7 +226,7 @@ fn repunch(
     end: u32,
 ) -> io::Result<()> {
     let unused = segment.slots - end;
-    let due = u64::from(segment.live() + unused) * EXTENT as u64;
+    let due = u64::from(segment.live() + unused) * handle.extent as u64;
     if segment.disk_bytes()? <= due + (slots.len() * SLOT) as u64 + SLACK {
         return Ok(());
     }

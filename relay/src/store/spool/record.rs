@@ -9,13 +9,14 @@
 //!
 //! record
 //!      0     1  kind: 1 to an inbox, 2 to a return mailbox, 3 to the sink, 4 inbox served, 5 card,
-//!                  6 inbox that is being removed
+//!                  6 inbox that is being removed, 7 parcel
 //!      1     1  number of devices that have removed it
 //!      2     2  zeros
 //!      4     4  its last day, u32
-//!      8     8  cursor, or the sequence of a card, u64
-//!     16    16  mark of the mailbox
-//!     32    32  name: mark of the withdraw hash ‖ mark of the digest; of 4, 5 and 6: the address
+//!      8     8  cursor, or the sequence of a card, or the number of a parcel, u64
+//!     16    16  mark of the mailbox; of 7: of the namespace
+//!     32    32  name: mark of the withdraw hash ‖ mark of the digest; of 4, 5 and 6: the address; of 7: mark of the inbox on
+//!                  whose account it is ‖ mark of the digest
 //!     64    64  the devices' tags
 //!    128     4  length of the payload, u32
 //!    132    32  key of the payload (AES-256-GCM)
@@ -25,12 +26,12 @@
 
 use rand_core::CryptoRng;
 use valise_protocol::id::Address;
-use valise_protocol::limits::{SLOTS, TAG};
+use valise_protocol::limits::{PARCEL, SLOTS, TAG};
 use valise_protocol::{aead, bulk};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::keys::{Mark, StoreKey};
-use super::segment::{EXTENT, Place, SLOT};
+use super::segment::{Place, SLOT};
 use crate::store::DeviceTag;
 use crate::store::devices::Devices;
 
@@ -47,6 +48,25 @@ pub(super) enum Body {
     Leaving(Address),
     /// A card; the one with the highest sequence counts.
     Card { address: Address, sequence: u64 },
+    /// A parcel; of two in one place the one that was written later counts.
+    Parcel(Parcel),
+}
+
+/// What is known of a parcel without reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Parcel {
+    pub name: ParcelName,
+    /// The inbox on whose account it is.
+    pub account: Mark,
+    pub digest: Mark,
+    pub day: u32,
+}
+
+/// Which parcel of which attachment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ParcelName {
+    pub namespace: Mark,
+    pub index: u32,
 }
 
 /// What is known of an envelope without reading it.
@@ -141,6 +161,7 @@ impl Record {
                 out[8..16].copy_from_slice(&sequence.to_be_bytes());
                 out[32..64].copy_from_slice(address.as_bytes());
             }
+            Body::Parcel(parcel) => parcel.encode(&mut out),
         }
         out[128..132].copy_from_slice(&self.seal.length.to_be_bytes());
         out[132..164].copy_from_slice(self.seal.key.as_slice());
@@ -160,6 +181,7 @@ impl Record {
                 sequence: u64::from_be_bytes(*plain[8..].first_chunk()?),
             },
             6 => Body::Leaving(address()?),
+            7 => Body::Parcel(Parcel::decode(plain)?),
             _ => return None,
         };
         let seal = Seal {
@@ -167,7 +189,7 @@ impl Record {
             key: Zeroizing::new(*plain[132..].first_chunk()?),
             tag: *plain[164..].first_chunk()?,
         };
-        (seal.length as usize <= EXTENT).then_some(Self { body, seal })
+        (seal.length as usize <= PARCEL).then_some(Self { body, seal })
     }
 }
 
@@ -205,6 +227,30 @@ impl Envelope {
     }
 }
 
+impl Parcel {
+    fn encode(&self, out: &mut [u8; PLAIN]) {
+        out[0] = 7;
+        out[4..8].copy_from_slice(&self.day.to_be_bytes());
+        out[8..16].copy_from_slice(&u64::from(self.name.index).to_be_bytes());
+        out[16..32].copy_from_slice(&self.name.namespace);
+        out[32..48].copy_from_slice(&self.account);
+        out[48..64].copy_from_slice(&self.digest);
+    }
+
+    fn decode(plain: &[u8; PLAIN]) -> Option<Self> {
+        let index = u64::from_be_bytes(*plain[8..].first_chunk()?);
+        Some(Self {
+            name: ParcelName {
+                namespace: *plain[16..].first_chunk()?,
+                index: u32::try_from(index).ok()?,
+            },
+            account: *plain[32..].first_chunk()?,
+            digest: *plain[48..].first_chunk()?,
+            day: u32::from_be_bytes(*plain[4..].first_chunk()?),
+        })
+    }
+}
+
 const PLAIN: usize = 208;
 const LABEL: &[u8] = b"valise1/slot-table";
 
@@ -237,6 +283,28 @@ mod tests {
         let opened = Record::unwrap(&slot, &[Zeroizing::new([0; 32]), key], place).unwrap();
         assert_eq!(opened.body, record().body);
         assert_eq!(opened.seal.length, 100);
+    }
+
+    #[test]
+    fn a_parcels_record_survives_its_slot() {
+        let (key, place) = (Zeroizing::new([9; 32]), Place::new(1, 2));
+        let body = Body::Parcel(Parcel {
+            name: ParcelName {
+                namespace: [1; 16],
+                index: 16_383,
+            },
+            account: [2; 16],
+            digest: [3; 16],
+            day: 4,
+        });
+        let mut payload = vec![8; PARCEL];
+        let seal = Seal::over(&mut payload, &mut UnwrapErr(SysRng));
+        let record = Record { body, seal };
+        let slot = record.wrap(&key, place, &mut UnwrapErr(SysRng));
+        let opened = Record::unwrap(&slot, &[key], place).unwrap();
+        assert_eq!(opened.body, record.body);
+        opened.seal.open(&mut payload).unwrap();
+        assert_eq!(payload, [8; PARCEL]);
     }
 
     #[test]

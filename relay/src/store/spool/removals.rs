@@ -1,4 +1,4 @@
-//! Removing envelopes: slots are wiped or rewritten in place, made durable, and then the extents are punched out.
+//! Removing envelopes and parcels: slots are wiped or rewritten in place, made durable, and then the extents are punched out.
 //!
 //! Nothing here needs room on the disk, so that a full one can be emptied.
 
@@ -11,7 +11,7 @@ use valise_protocol::time::Timestamp;
 use super::disk::{is_unreadable, pass_if_full, readable};
 use super::index::{BlindReader, Entry, Name, io_error};
 use super::keys::Mark;
-use super::record::{Body, Envelope, Record};
+use super::record::{Body, Envelope, ParcelName, Record};
 use super::segment::{Place, SLOT, Segment};
 use super::shared::Shared;
 use crate::store::{DeviceTag, Mailbox, Reader, expired};
@@ -29,6 +29,10 @@ pub(super) enum Removal {
         mailbox: Mark,
         roster: Vec<DeviceTag>,
     },
+    /// What a sender takes back from an inbox, by its withdraw hash.
+    Withdrawn { mailbox: Mark, withdraw: Mark },
+    /// The parcels of an attachment.
+    Deleted(Mark),
     /// What has expired.
     Expired(Timestamp),
 }
@@ -67,6 +71,14 @@ impl Shared {
         Ok(())
     }
 
+    /// Takes a parcel that cannot be read out of the index, unless it was moved meanwhile.
+    pub fn set_parcel_aside(&self, name: ParcelName, place: Place) {
+        if self.parcels.find(name).is_some_and(|it| it.1 == place) {
+            self.parcels.remove(name);
+            self.counts.damaged_at(place, "a parcel cannot be read");
+        }
+    }
+
     /// Counts a segment whose file cannot be opened any more as one damaged record; those in it count when they are met.
     pub fn segment_damaged(&self, segment: &Segment) {
         let place = Place::new(segment.number, 0);
@@ -103,7 +115,7 @@ impl Shared {
 pub(super) type Edits = BTreeMap<Place, Option<Record>>;
 
 /// Does in the index what a removal asks for, and notes in `edits` what has to follow on the disk.
-/// Returns how many envelopes are gone for everybody.
+/// Returns how many envelopes or parcels are gone for everybody.
 pub(super) fn plan(shared: &Shared, removal: &Removal, edits: &mut Edits) -> io::Result<u64> {
     match removal {
         Removal::Collected {
@@ -143,18 +155,34 @@ pub(super) fn plan(shared: &Shared, removal: &Removal, edits: &mut Edits) -> io:
                     over.push((mailbox, cursor));
                 }
             }
-            drop_all(shared, &over, edits)
+            let parcels = shared.parcels.of_the_past(*now);
+            Ok(drop_all(shared, &over, edits)? + drop_parcels(shared, &parcels, edits))
+        }
+        Removal::Withdrawn { mailbox, withdraw } => {
+            // The digest is another name, which this does not look at.
+            let names = shared.index.names(mailbox, withdraw, &[0; 16]);
+            let found = shared.index.find_withdraw(names.withdraw);
+            let found: Vec<_> = found
+                .map(|cursor| (names.mailbox, cursor))
+                .into_iter()
+                .collect();
+            drop_all(shared, &found, edits)
+        }
+        Removal::Deleted(namespace) => {
+            let parcels = shared.parcels.of_attachment(*namespace);
+            Ok(drop_parcels(shared, &parcels, edits))
         }
     }
 }
 
-/// Removes all mail of a mailbox, as [`plan`] does.
-pub(super) fn plan_all(shared: &Shared, mailbox: &Mark, edits: &mut Edits) -> io::Result<u64> {
-    let mailbox = shared.index.blind(mailbox);
+/// Removes all mail of a mailbox, and the parcels on its account, as [`plan`] does. Returns how many envelopes are gone.
+pub(super) fn plan_all(shared: &Shared, account: &Mark, edits: &mut Edits) -> io::Result<u64> {
+    let mailbox = shared.index.blind(account);
     let mut all = Vec::new();
     for item in shared.index.beyond(mailbox, 0) {
         all.push((mailbox, item.map_err(io_error)?.0));
     }
+    drop_parcels(shared, &shared.parcels.of_account(account), edits);
     drop_all(shared, &all, edits)
 }
 
@@ -276,6 +304,17 @@ fn take(
         }
         _ => None,
     }))
+}
+
+fn drop_parcels(shared: &Shared, doomed: &[ParcelName], edits: &mut Edits) -> u64 {
+    let mut gone = 0;
+    for name in doomed {
+        if let Some(place) = shared.parcels.remove(*name) {
+            edits.insert(place, None);
+            gone += 1;
+        }
+    }
+    gone
 }
 
 fn drop_all(shared: &Shared, doomed: &[(Name, u64)], edits: &mut Edits) -> io::Result<u64> {

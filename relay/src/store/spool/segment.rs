@@ -3,10 +3,11 @@
 //! ```text
 //! offset            size            field
 //!      0            n × 256         slots (see `record`), the head padded with zeros to a multiple of 4,096 bytes
-//!   head            n × 65,536      extents: the encrypted payloads, holes where there is nothing
+//!   head            n × extent      extents: the encrypted payloads, holes where there is nothing
 //! ```
 //!
-//! With the usual 1,024 slots a segment takes 64.25 MiB, and one `fdatasync` makes slots and extents durable together.
+//! There are two sorts: of mail, with extents of 65,536 bytes and usually 1,024 slots, and of parcels, with extents of 262,144 and a
+//! quarter as many. Both take 64 MiB and a little, and one `fdatasync` makes slots and extents durable together.
 //! A slot never crosses a sector of 512 bytes, which disks write whole or not at all.
 
 use std::fs::{self, File, OpenOptions};
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate};
-use valise_protocol::limits::ENVELOPE;
+use valise_protocol::limits::{ENVELOPE, PARCEL};
 
 use super::disk::{Disk, readable};
 use super::handles::Handles;
@@ -26,8 +27,63 @@ use super::path_of;
 
 /// The size of a slot in bytes.
 pub(super) const SLOT: usize = 256;
-/// The size of an extent in bytes.
-pub(super) const EXTENT: usize = ENVELOPE;
+
+/// What a segment is for: the size of its extents, and the beginning of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Sort {
+    /// Envelopes, cards and the list of inboxes.
+    Mail,
+    /// Parcels.
+    Parcels,
+}
+
+impl Sort {
+    pub const ALL: [Self; 2] = [Self::Mail, Self::Parcels];
+
+    /// The size of an extent in bytes.
+    pub const fn extent(self) -> usize {
+        match self {
+            Self::Mail => ENVELOPE,
+            Self::Parcels => PARCEL,
+        }
+    }
+
+    /// How many slots a segment of this sort has, where one of mail has `of_mail`.
+    const fn slots(self, of_mail: u32) -> u32 {
+        of_mail.div_ceil((self.extent() / ENVELOPE) as u32)
+    }
+
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Mail => "segment-",
+            Self::Parcels => "parcels-",
+        }
+    }
+}
+
+/// Which segment: its number, which no other has, of whatever sort, and what it is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Title {
+    pub number: u32,
+    pub sort: Sort,
+}
+
+impl Title {
+    fn path(self, dir: &Path) -> PathBuf {
+        let prefix = self.sort.prefix();
+        path_of(dir, &format!("{prefix}{:010}", self.number))
+    }
+
+    /// Of a file's name, if it is one of ours.
+    fn of(name: &str) -> Option<Self> {
+        Sort::ALL.into_iter().find_map(|sort| {
+            let digits = name.strip_prefix(sort.prefix())?;
+            let digits = digits.len() == 10 && digits.bytes().all(|byte| byte.is_ascii_digit());
+            let number = name[sort.prefix().len()..].parse().ok()?;
+            digits.then_some(Self { number, sort })
+        })
+    }
+}
 
 /// One slot of one segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,6 +109,7 @@ impl Place {
 /// A segment.
 pub(super) struct Segment {
     pub number: u32,
+    pub sort: Sort,
     pub slots: u32,
     /// Slots that are not wiped, damaged ones included: a segment without any is deleted.
     live: AtomicU32,
@@ -61,15 +118,22 @@ pub(super) struct Segment {
 }
 
 impl Segment {
-    /// Creates a segment with all its room reserved. Durable when it returns.
+    /// Creates a segment with all its room reserved; one of mail has `slots`. Durable when it returns.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] where the number is taken by a segment of either sort.
     pub fn create(
         disk: &dyn Disk,
         handles: &Arc<Handles>,
         dir: &Path,
-        number: u32,
+        title: Title,
         slots: u32,
     ) -> io::Result<Self> {
-        let segment = Self::at(handles, dir, number, slots);
+        let taken = |sort| Title { sort, ..title }.path(dir).exists();
+        if Sort::ALL.into_iter().any(taken) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let segment = Self::at(handles, dir, title, slots);
         let made = segment.make(disk);
         if made
             .as_ref()
@@ -87,7 +151,7 @@ impl Segment {
             .write(true)
             .create_new(true)
             .open(&self.path)?;
-        fallocate(&file, FallocateFlags::empty(), 0, length(self.slots))?;
+        fallocate(&file, FallocateFlags::empty(), 0, self.length())?;
         // Written once here, so that writing a slot later changes no metadata.
         file.write_all_at(&vec![0; head(self.slots) as usize], 0)?;
         disk.sync(&file)?;
@@ -101,24 +165,26 @@ impl Segment {
     pub fn find(
         handles: &Arc<Handles>,
         dir: &Path,
-        number: u32,
+        title: Title,
         slots: u32,
     ) -> io::Result<(Self, bool)> {
-        let segment = Self::at(handles, dir, number, slots);
+        let segment = Self::at(handles, dir, title, slots);
         let file = segment.open()?.file;
-        let whole = file.metadata()?.len() == length(slots);
+        let length = segment.length();
+        let whole = file.metadata()?.len() == length;
         if !whole {
-            file.set_len(length(slots))?;
+            file.set_len(length)?;
         }
         Ok((segment, whole))
     }
 
-    fn at(handles: &Arc<Handles>, dir: &Path, number: u32, slots: u32) -> Self {
+    fn at(handles: &Arc<Handles>, dir: &Path, title: Title, slots: u32) -> Self {
         Self {
-            number,
-            slots,
+            number: title.number,
+            sort: title.sort,
+            slots: title.sort.slots(slots),
             live: AtomicU32::new(0),
-            path: path_of(dir, &name(number)),
+            path: title.path(dir),
             handles: handles.clone(),
         }
     }
@@ -126,8 +192,15 @@ impl Segment {
     /// Its file, open for as long as the handle lives.
     pub fn open(&self) -> io::Result<Handle> {
         let file = self.handles.get(self.number, &self.path)?;
-        let slots = self.slots;
-        Ok(Handle { file, slots })
+        Ok(Handle {
+            file,
+            slots: self.slots,
+            extent: self.sort.extent(),
+        })
+    }
+
+    fn length(&self) -> u64 {
+        head(self.slots) + u64::from(self.slots) * self.sort.extent() as u64
     }
 
     /// A file that writes around the page cache: [`Disk::open_direct`].
@@ -166,6 +239,8 @@ impl Segment {
 pub(super) struct Handle {
     file: Arc<File>,
     slots: u32,
+    /// The size of an extent in bytes.
+    pub extent: usize,
 }
 
 impl Handle {
@@ -201,7 +276,7 @@ impl Handle {
         length: u32,
     ) -> io::Result<Option<Vec<u8>>> {
         let mut payload = vec![0; length as usize];
-        let read = disk.read(&self.file, &mut payload, self.extent(slot));
+        let read = disk.read(&self.file, &mut payload, self.offset(slot));
         Ok(readable(read)?.map(|()| payload))
     }
 
@@ -212,14 +287,14 @@ impl Handle {
 
     /// Writes neighbouring extents through a file of [`Segment::open_direct`].
     pub fn write_extents_by(&self, file: &File, first: u32, payloads: &[u8]) -> io::Result<()> {
-        file.write_all_at(payloads, self.extent(first))
+        file.write_all_at(payloads, self.offset(first))
     }
 
     /// Gives the bytes of `count` extents back to the file system; they read as zeros from now on.
     pub fn punch(&self, first: u32, count: u32) -> io::Result<()> {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        let bytes = u64::from(count) * EXTENT as u64;
-        fallocate(&self.file, flags, self.extent(first), bytes).map_err(Into::into)
+        let bytes = u64::from(count) * self.extent as u64;
+        fallocate(&self.file, flags, self.offset(first), bytes).map_err(Into::into)
     }
 
     /// Makes slots and extents durable.
@@ -230,41 +305,28 @@ impl Handle {
     /// Lets the kernel forget the cached bytes of extents that were synced: they are read back days later if ever, and a cache
     /// that grows with the store costs more in fresh pages than it saves. Failing to is no error.
     pub fn forget(&self, first: u32, count: u32) {
-        let bytes = NonZeroU64::new(u64::from(count) * EXTENT as u64);
-        let _ = fadvise(&self.file, self.extent(first), bytes, Advice::DontNeed);
+        let bytes = NonZeroU64::new(u64::from(count) * self.extent as u64);
+        let _ = fadvise(&self.file, self.offset(first), bytes, Advice::DontNeed);
     }
 
-    fn extent(&self, slot: u32) -> u64 {
-        head(self.slots) + u64::from(slot) * EXTENT as u64
+    /// Where an extent begins.
+    fn offset(&self, slot: u32) -> u64 {
+        head(self.slots) + u64::from(slot) * self.extent as u64
     }
 }
 
-/// The numbers of the segments in a directory, ascending.
-pub(super) fn list(dir: &Path) -> io::Result<Vec<u32>> {
-    let mut numbers = Vec::new();
+/// The segments in a directory, by number. Where somebody gave two the same number, only the first is taken.
+pub(super) fn list(dir: &Path) -> io::Result<Vec<Title>> {
+    let mut titles = Vec::new();
     for entry in fs::read_dir(dir)? {
         let file = entry?.file_name();
-        let digits = file.to_str().and_then(|name| name.strip_prefix(PREFIX));
-        if let Some(number) = digits.and_then(|digits| digits.parse().ok())
-            && file.to_str() == Some(&name(number))
-        {
-            numbers.push(number);
-        }
+        titles.extend(file.to_str().and_then(Title::of));
     }
-    numbers.sort_unstable();
-    Ok(numbers)
-}
-
-fn name(number: u32) -> String {
-    format!("{PREFIX}{number:010}")
+    titles.sort_unstable();
+    titles.dedup_by_key(|title| title.number);
+    Ok(titles)
 }
 
 fn head(slots: u32) -> u64 {
     (u64::from(slots) * SLOT as u64).next_multiple_of(4_096)
 }
-
-fn length(slots: u32) -> u64 {
-    head(slots) + u64::from(slots) * EXTENT as u64
-}
-
-const PREFIX: &str = "segment-";

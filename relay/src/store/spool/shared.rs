@@ -13,6 +13,7 @@ use super::disk::{Disk, readable};
 use super::handles::Handles;
 use super::index::Index;
 use super::keys::{Keys, Mark};
+use super::parcels::Parcels;
 use super::record::MailKind;
 use super::segment::{Place, Segment};
 use super::served::{Card, Served};
@@ -25,6 +26,7 @@ pub(super) struct Shared {
     pub config: SpoolConfig,
     pub disk: Box<dyn Disk>,
     pub index: Index,
+    pub parcels: Parcels,
     pub bells: Bells,
     pub counts: Counts,
     keys: RwLock<Keys>,
@@ -70,13 +72,13 @@ impl Counts {
         }
     }
 
-    /// The totals, without the bytes on the disk.
+    /// The totals of mail and damage.
     pub fn usage(&self) -> Usage {
         Usage {
             inbox_envelopes: self.inbox.load(Ordering::Relaxed),
             return_envelopes: self.returns.load(Ordering::Relaxed),
             damaged: self.damaged.load(Ordering::Relaxed),
-            disk_bytes: 0,
+            ..Usage::default()
         }
     }
 
@@ -100,6 +102,7 @@ impl Shared {
             config,
             disk,
             index,
+            parcels: Parcels::default(),
             bells: Bells::new(),
             counts: Counts::default(),
             keys: RwLock::new(keys),
@@ -221,7 +224,10 @@ impl Shared {
 
     pub fn usage(&self) -> Result<Usage, StoreError> {
         let segments: Vec<_> = self.segments().values().cloned().collect();
-        let mut usage = self.counts.usage();
+        let mut usage = Usage {
+            parcels: self.parcels.count(),
+            ..self.counts.usage()
+        };
         for segment in segments {
             // It may have been deleted since.
             usage.disk_bytes += readable(segment.disk_bytes())?.unwrap_or(0);

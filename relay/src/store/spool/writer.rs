@@ -1,7 +1,8 @@
-//! The writer: the one thread that decides what changes in a spool. Deposits take flight (flight.rs): one load of them is made
+//! The writer: the one thread that decides what changes in a spool. Deposits and puts take flight (flight.rs): one load of them is made
 //! durable while the next is filled. Everything else is a chore, done here while no load is on its way, removals with one sync
 //! for each segment. Each command is answered when it is durable.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 use valise_protocol::id::Address;
+use valise_protocol::wire::Kept;
 
 use super::deposits::Incoming;
 use super::disk::{self, Disk};
@@ -17,13 +19,13 @@ use super::flight::Flights;
 use super::index::{Name, io_error};
 use super::load::Way;
 use super::open;
-use super::record::{Body, Record, Seal};
+use super::puts::IncomingParcel;
+use super::record::{ParcelName, Record};
 use super::removals::{Edits, Removal, apply, plan, plan_all};
 use super::rewrap::Rewrap;
-use super::segment::{Place, Segment};
-use super::served::{Card, Served};
+use super::segment::{Place, Segment, Sort, Title};
 use super::shared::Shared;
-use crate::store::{Deposited, Mailbox, StoreError};
+use crate::store::{Deposited, StoreError};
 
 /// Where an answer goes. Whoever asked may have gone; the change is made all the same.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -31,6 +33,7 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 /// What the writer is asked for.
 pub(super) enum Command {
     Deposit(Box<Incoming>, Reply<Deposited>),
+    Put(Box<IncomingParcel>, Reply<Kept>),
     Chore(Chore),
 }
 
@@ -41,6 +44,7 @@ pub(super) enum Chore {
     RemoveInbox(Address, Reply<u64>),
     PutCard(Address, Vec<u8>, Reply<()>),
     SetAside(Name, u64, oneshot::Sender<()>),
+    SetParcelAside(ParcelName, Place, oneshot::Sender<()>),
     SetCardAside(Address, Place, oneshot::Sender<()>),
     Rewrap(Reply<()>),
     Close(oneshot::Sender<()>),
@@ -71,7 +75,8 @@ impl Active {
 /// The writer's own state.
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
-    pub(super) active: Option<Active>,
+    /// The last segment of each sort, where it is written on.
+    pub(super) active: BTreeMap<Sort, Active>,
     pub(super) flights: Flights,
     chores: Vec<Chore>,
     /// Upper half of the cursors: higher than in any run before, so that a mailbox that was emptied and forgotten never
@@ -85,7 +90,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub fn new(shared: Arc<Shared>, active: Option<Active>) -> io::Result<Self> {
+    pub fn new(shared: Arc<Shared>, active: BTreeMap<Sort, Active>) -> io::Result<Self> {
         let epoch = shared.keys().epoch << 32;
         let rewrap = Rewrap::resume(&shared);
         let flights = Flights::new(shared.clone())?;
@@ -180,6 +185,7 @@ impl Writer {
         for taken in 1.. {
             match next {
                 Some(Command::Deposit(incoming, reply)) => self.deposit(*incoming, reply)?,
+                Some(Command::Put(incoming, reply)) => self.put(*incoming, reply)?,
                 Some(Command::Chore(chore)) => self.chores.push(chore),
                 None => break,
             }
@@ -224,6 +230,11 @@ impl Writer {
             Chore::PutCard(address, card, reply) => answer(reply, self.put_card(address, card)?),
             Chore::SetAside(mailbox, cursor, reply) => {
                 self.shared.set_aside(mailbox, cursor).map_err(io_error)?;
+                let _ = reply.send(());
+                Ok(())
+            }
+            Chore::SetParcelAside(name, place, reply) => {
+                self.shared.set_parcel_aside(name, place);
                 let _ = reply.send(());
                 Ok(())
             }
@@ -275,78 +286,13 @@ impl Writer {
         }
     }
 
-    fn allow(&mut self, address: Address) -> io::Result<Result<(), StoreError>> {
-        if self.shared.served().contains_key(&address) {
-            return Ok(Ok(()));
-        }
-        let record = Record {
-            body: Body::Inbox(address),
-            seal: Seal::empty(),
-        };
-        let Some(place) = self.store_one(&record, &[])? else {
-            return Ok(Err(StoreError::StoreFull));
-        };
-        let mark = self.shared.keys().mailbox(Mailbox::Inbox(address.inbox()));
-        let card = self.shared.orphans().remove(&address);
-        self.shared
-            .served_mut()
-            .insert(address, Served { mark, place, card });
-        Ok(Ok(()))
-    }
-
-    fn remove_inbox(&mut self, address: Address) -> io::Result<u64> {
-        let Some(served) = self.shared.served_mut().remove(&address) else {
-            return Ok(0);
-        };
-        self.wipe()?;
-        // First of all, and durably, what a crash in between leaves to a rebuild: it completes the removal.
-        let leaving = Record {
-            body: Body::Leaving(address),
-            seal: Seal::empty(),
-        };
-        self.apply(Edits::from([(served.place, Some(leaving))]))?;
-        let mut edits = Edits::new();
-        edits.extend(served.card.map(|card| (card.place, None)));
-        let gone = plan_all(&self.shared, &served.mark, &mut edits)?;
-        self.apply(edits)?;
-        self.apply(Edits::from([(served.place, None)]))?;
-        Ok(gone)
-    }
-
-    fn put_card(
+    /// Writes one record durably beside the mail; `None` where there is no room.
+    pub(super) fn store_one(
         &mut self,
-        address: Address,
-        mut card: Vec<u8>,
-    ) -> io::Result<Result<(), StoreError>> {
-        let served = self.shared.served().get(&address).copied();
-        let Some(served) = served else {
-            return Ok(Err(StoreError::UnknownInbox));
-        };
-        // Beyond those of all runs before: where a slot could not be read, the card in it may come back.
-        let first = self.shared.keys().generation << 32;
-        let sequence = served.card.map_or(0, |card| card.sequence + 1).max(first);
-        let seal = Seal::over(&mut card, &mut super::system_rng());
-        let record = Record {
-            body: Body::Card { address, sequence },
-            seal,
-        };
-        let Some(place) = self.store_one(&record, &card)? else {
-            return Ok(Err(StoreError::StoreFull));
-        };
-        if let Some(served) = self.shared.served_mut().get_mut(&address) {
-            served.card = Some(Card {
-                place,
-                sequence,
-                damaged: false,
-            });
-        }
-        self.wipes.extend(served.card.map(|card| card.place));
-        Ok(Ok(()))
-    }
-
-    /// Writes one record durably; `None` where there is no room.
-    fn store_one(&mut self, record: &Record, payload: &[u8]) -> io::Result<Option<Place>> {
-        let Some((Way { handle, .. }, place)) = self.place()? else {
+        record: &Record,
+        payload: &[u8],
+    ) -> io::Result<Option<Place>> {
+        let Some((Way { handle, .. }, place)) = self.place(Sort::Mail)? else {
             return Ok(None);
         };
         let slot = record.wrap(self.shared.keys().newest(), place, &mut super::system_rng());
@@ -356,16 +302,16 @@ impl Writer {
         Ok(Some(place))
     }
 
-    /// The next free slot, of a new segment if need be; `None` where there is no room for one.
-    pub(super) fn place(&mut self) -> io::Result<Option<(Way, Place)>> {
-        if self.active.as_ref().is_none_or(Active::is_full) {
-            match self.roll() {
+    /// The next free slot of a sort, of a new segment if need be; `None` where there is no room for one.
+    pub(super) fn place(&mut self, sort: Sort) -> io::Result<Option<(Way, Place)>> {
+        if self.active.get(&sort).is_none_or(Active::is_full) {
+            match self.roll(sort) {
                 Ok(()) => {}
                 Err(error) if disk::is_full(&error) => return Ok(None),
                 Err(error) => return Err(error),
             }
         }
-        let Some(active) = &mut self.active else {
+        let Some(active) = self.active.get_mut(&sort) else {
             return Ok(None);
         };
         let place = Place::new(active.number(), active.next);
@@ -374,10 +320,10 @@ impl Writer {
         Ok(Some((active.way.clone(), place)))
     }
 
-    fn roll(&mut self) -> io::Result<()> {
+    fn roll(&mut self, sort: Sort) -> io::Result<()> {
         let shared = self.shared.clone();
         let last = shared.segments().keys().next_back().copied().unwrap_or(0);
-        let before = self.active.as_ref().map_or(0, Active::number);
+        let before = self.active.values().map(Active::number).max().unwrap_or(0);
         let mut number = last.max(before) + 1;
         let slots = shared.keys().slots;
         let segment = loop {
@@ -385,7 +331,7 @@ impl Writer {
                 &*shared.disk,
                 &shared.handles,
                 &shared.config.dir,
-                number,
+                Title { number, sort },
                 slots,
             ) {
                 // A segment that could not be opened: it keeps its name.
@@ -402,7 +348,7 @@ impl Writer {
             }
             return Err(error);
         }
-        self.active = Some(Active::new(&*shared.disk, segment, 0)?);
+        self.active.insert(sort, Active::new(&*shared.disk, segment, 0)?);
         self.reap()
     }
 
@@ -419,10 +365,10 @@ impl Writer {
 
     /// Deletes segments in which nothing lives.
     fn reap(&self) -> io::Result<()> {
-        let active = self.active.as_ref().map(Active::number);
+        let active: Vec<u32> = self.active.values().map(Active::number).collect();
         let mut dead = Vec::new();
         self.shared.segments_mut().retain(|number, segment| {
-            let keep = segment.live() > 0 || Some(*number) == active;
+            let keep = segment.live() > 0 || active.contains(number);
             if !keep {
                 dead.push(segment.clone());
             }

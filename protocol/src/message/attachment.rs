@@ -1,0 +1,172 @@
+//! What a submission says of the files that travel beside it (spec §9.4).
+
+use std::fmt;
+
+use minicbor::data::Type;
+use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
+
+use crate::cbor;
+use crate::id::Namespace;
+use crate::limits::{ATTACHMENT, ATTACHMENTS, FILE_NAME, MEDIA_TYPE};
+use crate::message::MessageError;
+use crate::parcel::{FileHash, FileKey};
+
+/// One file.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Attachment {
+    /// Opens its parcels.
+    #[n(0)]
+    pub key: FileKey,
+    /// Where they lie.
+    #[n(1)]
+    pub namespace: Namespace,
+    /// Its true length in bytes.
+    #[n(2)]
+    pub length: u64,
+    /// Of its bytes, exactly as they were sent.
+    #[n(3)]
+    pub hash: FileHash,
+    /// Its name on the sender's machine, 1 to 255 bytes, if the sender wanted it to be known. Never the name of a file anywhere else.
+    #[n(4)]
+    pub name: Option<String>,
+    /// Such as `image/jpeg`, 1 to 127 bytes: what the sender's program took it for.
+    #[n(5)]
+    pub media_type: String,
+    /// What became of what the file says about where, when and by what it was made.
+    #[n(6)]
+    pub metadata: Metadata,
+}
+
+/// What became of a file's metadata.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Metadata {
+    /// The sender's program cannot look into files of this kind.
+    #[n(0)]
+    Unknown,
+    /// It found none.
+    #[n(1)]
+    NoneFound,
+    /// It found some, and the sender kept them: originals are evidence.
+    #[n(2)]
+    Kept,
+    /// It took them out.
+    #[n(3)]
+    Stripped,
+}
+
+/// The files of a submission.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Attached {
+    /// All of them, here.
+    Here(Vec<Attachment>),
+    /// Their list is a file of its own, because it is long ([`encode_list`]).
+    List(Box<Attachment>),
+}
+
+impl Attachment {
+    /// Checks lengths and texts.
+    ///
+    /// # Errors
+    /// [`MessageError::Attachments`].
+    pub fn check(&self) -> Result<(), MessageError> {
+        let name = self
+            .name
+            .as_ref()
+            .is_none_or(|name| (1..=FILE_NAME).contains(&name.len()));
+        let media_type = (1..=MEDIA_TYPE).contains(&self.media_type.len())
+            && self.media_type.bytes().all(|byte| byte.is_ascii_graphic());
+        if name && media_type && self.length <= ATTACHMENT {
+            Ok(())
+        } else {
+            Err(MessageError::Attachments)
+        }
+    }
+}
+
+impl Attached {
+    /// Checks what stands here.
+    ///
+    /// # Errors
+    /// [`MessageError::Attachments`].
+    pub fn check(&self) -> Result<(), MessageError> {
+        match self {
+            Self::Here(files) => check_list(files),
+            Self::List(list) => list.check(),
+        }
+    }
+}
+
+/// A list of files, as the plaintext of a file of its own.
+pub fn encode_list(files: &[Attachment]) -> Vec<u8> {
+    cbor::encode(&List(files.to_vec()))
+}
+
+/// Reads such a list.
+///
+/// # Errors
+/// [`MessageError`].
+pub fn decode_list(bytes: &[u8]) -> Result<Vec<Attachment>, MessageError> {
+    let List(files) = cbor::decode(bytes)?;
+    check_list(&files)?;
+    Ok(files)
+}
+
+fn check_list(files: &[Attachment]) -> Result<(), MessageError> {
+    if !(1..=ATTACHMENTS).contains(&files.len()) {
+        return Err(MessageError::Attachments);
+    }
+    files.iter().try_for_each(Attachment::check)
+}
+
+/// The count is checked before anything is made of it.
+struct List(Vec<Attachment>);
+
+impl<C> Encode<C> for List {
+    fn encode<W: encode::Write>(
+        &self,
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        self.0.encode(e, ctx)
+    }
+}
+
+impl<'b, C> Decode<'b, C> for List {
+    fn decode(d: &mut Decoder<'b>, ctx: &mut C) -> Result<Self, decode::Error> {
+        let count = d.array()?.filter(|count| *count <= ATTACHMENTS as u64);
+        let count = count.ok_or_else(|| decode::Error::message("count"))?;
+        let files = (0..count).map(|_| Attachment::decode(d, ctx));
+        files.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl<C> Encode<C> for Attached {
+    fn encode<W: encode::Write>(
+        &self,
+        e: &mut Encoder<W>,
+        ctx: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        match self {
+            Self::Here(files) => files.encode(e, ctx),
+            Self::List(list) => list.encode(e, ctx),
+        }
+    }
+}
+
+impl<'b, C> Decode<'b, C> for Attached {
+    fn decode(d: &mut Decoder<'b>, ctx: &mut C) -> Result<Self, decode::Error> {
+        match d.datatype()? {
+            Type::Array => Ok(Self::Here(List::decode(d, ctx)?.0)),
+            _ => Ok(Self::List(Box::new(Attachment::decode(d, ctx)?))),
+        }
+    }
+}
+
+/// Names are not shown.
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,366 @@
+//! Parcels by every role: who may ask, put, get, delete and withdraw, on whose leave, and for how long (spec §7.3, §9.5).
+#![allow(clippy::unwrap_used)]
+
+mod common;
+
+use std::sync::Arc;
+
+use common::house::*;
+use common::{NOW, config};
+use valise_protocol::hash::sha256;
+use valise_protocol::id::{Grant, MailboxId, Namespace, WithdrawHash};
+use valise_protocol::limits::{DAY, ENVELOPE, PARCEL};
+use valise_protocol::parcel::{ParcelBuffer, WriteKey};
+use valise_protocol::wire::{Answer, Refusal, Request, Target};
+use valise_relay::config::Config;
+use valise_relay::store::{Spool, SpoolConfig, Store};
+
+fn key(number: u8) -> WriteKey {
+    WriteKey::from_bytes(&[number; 32])
+}
+
+fn parcel(byte: u8) -> ParcelBuffer {
+    ParcelBuffer::from_sealed(vec![byte; PARCEL]).unwrap()
+}
+
+fn put(write: u8, index: u32, grant: Grant, byte: u8) -> Request {
+    Request::Put {
+        write: key(write),
+        index,
+        grant,
+        parcel: parcel(byte),
+    }
+}
+
+fn have(namespace: Namespace) -> Request {
+    Request::Have { namespace }
+}
+
+/// A grant, as the answer to a deposit brings it.
+async fn grant<S: Store>(
+    house: &House<S>,
+    target: Target,
+    mailbox: MailboxId,
+    number: u8,
+) -> Grant {
+    let answer = house
+        .ask(&stranger(), deposit(target, mailbox, number))
+        .await;
+    match answer {
+        Answer::Stored(_, grant) => grant,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Which parcels there are.
+async fn held<S: Store>(house: &House<S>, write: u8) -> Vec<u32> {
+    match house.ask(&stranger(), have(key(write).namespace())).await {
+        Answer::Held(set) => (0..64).filter(|index| set.contains(*index)).collect(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn every_role_is_told_of_parcels_what_the_specification_says() {
+    let house = House::new(&config());
+    let (mechanism, other, bare, unserved) = (
+        Mechanism::new(2),
+        Mechanism::new(1),
+        Mechanism::new(1),
+        Mechanism::new(1),
+    );
+    house.serve(&mechanism).await;
+    house.serve(&other).await;
+    house.store.allow_inbox(bare.address).await.unwrap();
+    let inbox = mechanism.address.inbox();
+    let good = grant(&house, Target::Inbox, inbox, 1).await;
+    house.ask(&stranger(), put(1, 0, good, 7)).await;
+    let unknown = Grant::from_bytes([9; 16]);
+    let namespace = key(1).namespace();
+    let get = |address, namespace, index| Request::Get {
+        address,
+        namespace,
+        index,
+    };
+    let absent = key(2).namespace();
+    let secret = [3; 32];
+    let withdraw = |inbox| Request::Withdraw { inbox, secret };
+
+    use Refusal::{NoGrant, NotADevice, OtherParcel, UnknownInbox};
+    // What is asked, then what a stranger, a device, and another mechanism's device are told.
+    let table = [
+        ("have", have(namespace), [Ok("held"); 3]),
+        ("have nothing", have(absent), [Ok("held"); 3]),
+        ("the same again", put(1, 0, good, 7), [Ok("already"); 3]),
+        (
+            "the same without a grant",
+            put(1, 0, unknown, 7),
+            [Ok("already"); 3],
+        ),
+        ("other bytes", put(1, 0, good, 8), [Err(OtherParcel); 3]),
+        (
+            "other bytes without a grant",
+            put(1, 0, unknown, 8),
+            [Err(OtherParcel); 3],
+        ),
+        ("without a grant", put(1, 1, unknown, 7), [Err(NoGrant); 3]),
+        (
+            "get",
+            get(mechanism.address, namespace, 0),
+            [Err(NotADevice), Ok("parcel"), Err(NotADevice)],
+        ),
+        (
+            "get what is not there",
+            get(mechanism.address, namespace, 1),
+            [Err(NotADevice), Ok("nothing"), Err(NotADevice)],
+        ),
+        (
+            "get from nowhere",
+            get(mechanism.address, absent, 0),
+            [Err(NotADevice), Ok("nothing"), Err(NotADevice)],
+        ),
+        (
+            "get as a device of an inbox without a card",
+            get(bare.address, namespace, 0),
+            [Err(NotADevice); 3],
+        ),
+        (
+            "get as a device of an inbox elsewhere",
+            get(unserved.address, namespace, 0),
+            [Err(UnknownInbox); 3],
+        ),
+        // Whoever is told the name may read: that other readers' mechanisms share a relay is no fence between them.
+        (
+            "get as another mechanism's device",
+            get(other.address, namespace, 0),
+            [Err(NotADevice), Err(NotADevice), Ok("parcel")],
+        ),
+        (
+            "withdraw what is not there",
+            withdraw(inbox),
+            [Ok("withdrawn"); 3],
+        ),
+        (
+            "withdraw elsewhere",
+            withdraw(unserved.address.inbox()),
+            [Err(UnknownInbox); 3],
+        ),
+        (
+            "delete what is not there",
+            Request::Delete { write: key(2) },
+            [Ok("deleted"); 3],
+        ),
+    ];
+    let roles = [stranger(), mechanism.key(1), other.key(0)];
+    for (what, request, expected) in table {
+        for (role, expected) in roles.iter().zip(expected) {
+            let answer = house.ask(role, request.clone()).await;
+            assert_eq!(told(&answer), expected, "{what}, asked by {role:?}");
+        }
+    }
+    assert_eq!(held(&house, 1).await, [0]);
+    let found = house
+        .ask(&mechanism.key(0), get(mechanism.address, namespace, 0))
+        .await;
+    assert!(found == Answer::Parcel(Some(parcel(7))));
+}
+
+#[tokio::test]
+async fn a_reader_can_neither_write_nor_delete() {
+    let house = House::new(&config());
+    let mechanism = Mechanism::new(1);
+    house.serve(&mechanism).await;
+    let good = grant(&house, Target::Inbox, mechanism.address.inbox(), 1).await;
+    house.ask(&stranger(), put(1, 0, good, 7)).await;
+    // What a reader knows: the namespace. As a write key it is another attachment's.
+    let reader = WriteKey::from_bytes(key(1).namespace().as_bytes());
+    let delete = Request::Delete {
+        write: reader.clone(),
+    };
+    let answer = house.ask(&mechanism.key(0), delete).await;
+    assert!(answer == Answer::Deleted(0));
+    let squat = Request::Put {
+        write: reader,
+        index: 1,
+        grant: good,
+        parcel: parcel(8),
+    };
+    house.ask(&mechanism.key(0), squat).await;
+    assert_eq!(held(&house, 1).await, [0]);
+    let answer = house
+        .ask(&stranger(), Request::Delete { write: key(1) })
+        .await;
+    assert!(answer == Answer::Deleted(1));
+    assert!(held(&house, 1).await.is_empty());
+}
+
+#[tokio::test]
+async fn every_deposit_brings_another_grant_and_only_those_in_inboxes_are_good() {
+    let house = House::new(&config());
+    let mechanism = Mechanism::new(1);
+    house.serve(&mechanism).await;
+    let inbox = mechanism.address.inbox();
+    let mut seen = Vec::new();
+    // New, the same again, and a replacement are as good; the sink and a return mailbox are not.
+    for (target, number, good) in [
+        (Target::Inbox, 1, true),
+        (Target::Inbox, 1, true),
+        (Target::Sink, 2, false),
+        (Target::Return, 3, false),
+    ] {
+        let given = grant(&house, target, inbox, number).await;
+        assert!(!seen.contains(&given));
+        let index = seen.len() as u32;
+        let answer = house.ask(&stranger(), put(1, index, given, 7)).await;
+        let expected = if good {
+            Ok("kept")
+        } else {
+            Err(Refusal::NoGrant)
+        };
+        assert_eq!(told(&answer), expected, "{target:?}");
+        seen.push(given);
+    }
+    let replacement = Request::Deposit {
+        target: Target::Inbox,
+        mailbox: inbox,
+        withdraw: WithdrawHash::from_bytes([1; 32]),
+        proof: vec![],
+        envelope: Box::new([9; ENVELOPE]),
+    };
+    let Answer::Stored(_, given) = house.ask(&stranger(), replacement).await else {
+        panic!()
+    };
+    let answer = house.ask(&stranger(), put(1, 9, given, 7)).await;
+    assert_eq!(told(&answer), Ok("kept"));
+    // A day later it has ended; what is there is told all the same.
+    let late = NOW.plus(DAY + 1);
+    let answer = house.ask_at(&stranger(), put(1, 10, given, 7), late).await;
+    assert_eq!(told(&answer), Err(Refusal::NoGrant));
+    let answer = house.ask_at(&stranger(), put(1, 9, given, 7), late).await;
+    assert_eq!(told(&answer), Ok("already"));
+}
+
+#[tokio::test]
+async fn a_full_account_and_a_full_store_are_told_to_who_puts_and_use_no_grant_up() {
+    let house = House::new(&Config {
+        inbox_parcels: 2,
+        store_parcels: 3,
+        ..config()
+    });
+    let (first, second) = (Mechanism::new(1), Mechanism::new(1));
+    house.serve(&first).await;
+    house.serve(&second).await;
+    let one = grant(&house, Target::Inbox, first.address.inbox(), 1).await;
+    let two = grant(&house, Target::Inbox, second.address.inbox(), 2).await;
+    for (index, grant, expected) in [
+        (0, one, Ok("kept")),
+        (1, one, Ok("kept")),
+        (2, one, Err(Refusal::ParcelsFull)),
+        (2, two, Ok("kept")),
+        (3, two, Err(Refusal::RelayFull)),
+        (0, two, Ok("already")),
+    ] {
+        let answer = house.ask(&stranger(), put(1, index, grant, 7)).await;
+        assert_eq!(told(&answer), expected, "{index}");
+    }
+    house
+        .ask(&stranger(), Request::Delete { write: key(1) })
+        .await;
+    assert_eq!(
+        told(&house.ask(&stranger(), put(1, 2, one, 7)).await),
+        Ok("kept")
+    );
+}
+
+#[tokio::test]
+async fn parcels_outlive_every_envelope_of_the_same_day_and_then_expire() {
+    let house = House::new(&config());
+    let mechanism = Mechanism::new(1);
+    house.serve(&mechanism).await;
+    let good = grant(&house, Target::Inbox, mechanism.address.inbox(), 1).await;
+    house.ask(&stranger(), put(1, 0, good, 7)).await;
+    let end = NOW.plus(37 * DAY);
+    house.store.expire(end).await.unwrap();
+    assert_eq!(house.store.usage().await.unwrap().inbox_envelopes, 0);
+    assert_eq!(held(&house, 1).await, [0]);
+    house.store.expire(end.plus(DAY)).await.unwrap();
+    assert!(held(&house, 1).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_submission_is_withdrawn_by_its_preimage_once() {
+    let house = House::new(&config());
+    let mechanism = Mechanism::new(1);
+    house.serve(&mechanism).await;
+    let inbox = mechanism.address.inbox();
+    let secret = [5; 32];
+    let sent = Request::Deposit {
+        target: Target::Inbox,
+        mailbox: inbox,
+        withdraw: WithdrawHash::from_bytes(sha256(&[&secret])),
+        proof: vec![],
+        envelope: Box::new([1; ENVELOPE]),
+    };
+    house.ask(&stranger(), sent).await;
+    for (secret, gone) in [([6; 32], 0), (secret, 1), (secret, 0)] {
+        let withdraw = Request::Withdraw { inbox, secret };
+        let answer = house.ask(&stranger(), withdraw).await;
+        assert!(answer == Answer::Withdrawn(gone));
+    }
+    let poll = house
+        .ask(&mechanism.key(0), poll(Target::Inbox, inbox))
+        .await;
+    assert_eq!(told(&poll), Ok("nothing"));
+}
+
+#[tokio::test]
+async fn removing_an_inbox_takes_its_parcels_and_its_grants() {
+    let house = House::new(&config());
+    let mechanism = Mechanism::new(1);
+    house.serve(&mechanism).await;
+    let good = grant(&house, Target::Inbox, mechanism.address.inbox(), 1).await;
+    house.ask(&stranger(), put(1, 0, good, 7)).await;
+    house.store.remove_inbox(mechanism.address).await.unwrap();
+    assert!(held(&house, 1).await.is_empty());
+    let answer = house.ask(&stranger(), put(1, 0, good, 7)).await;
+    assert_eq!(told(&answer), Err(Refusal::UnknownInbox));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_parcels_are_there_and_grants_are_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let mechanism = Mechanism::new(1);
+    let open = || {
+        let spool = SpoolConfig {
+            slots: 8,
+            min_free_bytes: 0,
+            ballast_bytes: 0,
+            ..SpoolConfig::new(dir.path().join("s"), config().ceilings())
+        };
+        House::over(Arc::new(Spool::open(spool).unwrap()), &config())
+    };
+    let house = open();
+    house.serve(&mechanism).await;
+    let inbox = mechanism.address.inbox();
+    let good = grant(&house, Target::Inbox, inbox, 1).await;
+    for index in [0, 2, 5] {
+        let answer = house.ask(&stranger(), put(1, index, good, 7)).await;
+        assert_eq!(told(&answer), Ok("kept"));
+    }
+    house.store.close().await.unwrap();
+    drop(house);
+    let house = open();
+    assert_eq!(held(&house, 1).await, [0, 2, 5]);
+    let get = Request::Get {
+        address: mechanism.address,
+        namespace: key(1).namespace(),
+        index: 2,
+    };
+    assert!(house.ask(&mechanism.key(0), get).await == Answer::Parcel(Some(parcel(7))));
+    let answer = house.ask(&stranger(), put(1, 1, good, 7)).await;
+    assert_eq!(told(&answer), Err(Refusal::NoGrant));
+    // The same deposit again gives another.
+    let good = grant(&house, Target::Inbox, inbox, 1).await;
+    let answer = house.ask(&stranger(), put(1, 1, good, 7)).await;
+    assert_eq!(told(&answer), Ok("kept"));
+}
