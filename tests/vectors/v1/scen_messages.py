@@ -2,7 +2,8 @@
 import v1 as v
 from v1 import Rng, encode
 from . import ops
-from .world import (ADDRESS, DEFENDER, DEV, HOUR_NOW, OTHER, RELAY_ID, ROOT, adder, content, flip, proof, roster, submission)
+from .world import (ADDRESS, DEFENDER, DEV, HOUR_NOW, LETTER, LIST_FILE, OTHER, PHOTO, RELAY_2, RELAY_ID, ROOT, adder, attachment, content, flip,
+                    proof, roster, submission)
 
 
 def scenarios():
@@ -128,6 +129,17 @@ def messages(V):
       submission(d, content(others=[ADDRESS])))
     G("reject-reply-keys-ek-modulus", "The reply key's first coefficient is 4095.", "bad-kem-key",
       submission(d, keys={1: b"\xff\xff" + v.kem_ek(d.reply_kem)[2:]}), spec="§1 §4.5")
+    some, listed = content(files=[PHOTO, LETTER]), content(files=LIST_FILE)
+    ids = [bytes([n]) * 32 for n in range(1, 10)]
+    H = lambda slug, about, expect, c, holders: G(slug, about, expect, submission(d, c, {} if holders is None else {5: holders}), spec="§4.5 §9.4")
+    H("accept-submission-with-files", "Two files, held by two relays, not in the order of their ids.", "ok", some, sorted([RELAY_ID, RELAY_2], reverse=True))
+    H("accept-submission-with-list-of-files", "One attachment that lists the files; eight relays.", "ok", listed, ids[:8])
+    H("reject-files-without-holders", "Files, and no key 5.", "bad-holders", some, None)
+    H("reject-list-of-files-without-holders", "A list of files, and no key 5.", "bad-holders", listed, None)
+    H("reject-holders-without-files", "Key 5, and no files.", "bad-holders", content(), [RELAY_ID])
+    H("reject-no-holder", "Key 5 is an empty array.", "bad-cbor", some, [])
+    H("reject-nine-holders", "Nine relays.", "bad-cbor", some, ids)
+    H("reject-holder-of-31-bytes", "A relay id is a byte too short.", "bad-cbor", some, [RELAY_ID[:31]])
 
 
 def contents(V):
@@ -149,3 +161,13 @@ def contents(V):
     C("reject-unobtainable-and-ask-public", "Key 2 is 3 and key 1 is 2.", "bad-handling", content({2: 3, 3: "why", 1: 2}))
     C("reject-addressee-twice", "Not strictly ascending.", "bad-addressees", content(others=[a[0], a[0]]))
     C("reject-addressee-itself", "The one addressed is among the others.", "bad-addressees", content(others=[ADDRESS]))
+    F = lambda slug, about, expect, files: V(f"content-{slug}", "§4.5 §9.4", about, expect, "content", {"address": ADDRESS, "content": content(files=files)})
+    F("accept-files", "Two files.", "ok", [PHOTO, LETTER])
+    F("accept-list", "One attachment that lists the files.", "ok", LIST_FILE)
+    F("accept-100-files", "A hundred files, in an array of 12,202 bytes.", "ok",
+      [attachment(n % 8) for n in range(100)])
+    F("reject-no-attachment", "An empty array.", "bad-cbor", [])
+    F("reject-list-in-array", "An array of arrays.", "bad-cbor", [[PHOTO, LETTER]])
+    F("reject-attachment-without-media-type", "The one attachment lacks key 5.", "bad-cbor", {k: x for k, x in LIST_FILE.items() if k != 5})
+    V("content-reject-files-null", "§1 §4.5", "Null where there are no files: key 3 is left out then.", "bad-cbor", "content",
+      {"address": ADDRESS, "content": encode(v.decode(content()) | {3: None})})
