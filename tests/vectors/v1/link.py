@@ -5,7 +5,7 @@ from .card import CARD
 from .envelope import ENVELOPE
 from .names import mailbox_of
 from .noise import Handshake, XK_PSK2
-from .parcels import HELD, NUMBER, PARCEL, PARCELS
+from .parcels import HELD, NUMBER, PARCEL, PARCELS, namespace_of
 
 FRAME = 16624
 
@@ -159,6 +159,11 @@ def poll_allowed(header, link_key, link_keys_on_roster):                        
         require(header[2] == mailbox_of(link_key), "refused-6")
     else:
         require(link_key in link_keys_on_roster, "refused-6")
+
+
+def write_allowed(header, link_key):                                                                         # §7.3
+    """Raises where the link's client static key may not put into, or delete, this namespace."""
+    require(header[1] == namespace_of(link_key), "refused-6")
 
 
 def get_allowed(link_key, link_keys_on_roster):                                                              # §7.3

@@ -225,7 +225,7 @@ def op_held(i):
 def op_file_keys(i):
     root = v.phrase_root(i["entropy"])
     base = v.Defender(root, i["address"]).R if "address" in i else root
-    return {"base": base} | dict(zip(("FK", "write-key", "namespace"), v.file_keys(base, i["h"])))
+    return {"base": base} | dict(zip(("FK", "write-key", "write-public", "namespace"), v.file_keys(base, i["h"])))
 
 
 def op_padding(i): return {f"parcels-{n}": v.parcels_of(int(x)) for n, x in enumerate(many(i, "length-%d"))}
@@ -273,12 +273,33 @@ def op_attachment(i):
 def op_list(i): return {"attachments": len(v.read_list(i["list"]))}
 
 
+def long_list_of(i):
+    """The list that a `long-list` is about: copies of one attachment, their namespaces counted."""
+    a, count = v.decode(i["attachment"]), int(i["count"])
+    return encode([a | {1: a[1][:28] + v.u32(n)} for n in range(count)])
+
+
+def op_long_list(i):
+    raw = long_list_of(i)
+    assert sha256(raw) == i["list-sha256"]
+    return {"attachments": len(v.read_list(raw)), "length": len(raw)}
+
+
+def op_attach(i):
+    array, listed, content = v.attach(i["base"], v.decode(i["content"]), [v.read_attachment(a) for a in many(i, "attachment-%d")])
+    c = v.check_content(content, bytes(32))
+    assert listed or v.read_list(array) == c[3]
+    return {"array-length": len(array), "array-sha256": sha256(array), "form": "list" if listed else "array", "content-length": len(content),
+            "content": content}
+
+
 def op_attachments(i):
     for raw in many(i, "good-%d"):
         v.read_attachment(raw)
     return all_refused(many(i, "bad-%d"), v.read_attachment, "bad-cbor")
 
 
+def op_write(i): v.write_allowed(v.decode(i["header"]), i["client-static"]); return {}
 def op_poll(i): v.poll_allowed(v.decode(i["header"]), i["client-static"], many(i, "roster-link-key-%d")); return {}
 
 

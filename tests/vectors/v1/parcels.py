@@ -3,12 +3,13 @@ import hmac
 
 from cryptography.exceptions import InvalidTag
 
-from .base import A, B, M, Reject, T, U, aead_open, aead_seal, decode, expand, require, sha256, u8, u32
+from .base import A, B, M, Reject, T, U, aead_open, aead_seal, decode, encode, expand, require, sha256, u8, u32, x25519_pub
 
 PARCEL, CHUNK, CHUNKS, PARCELS, ATTACHMENTS, SET = 262144, 65536, 4, 16384, 10000, 2048
 CHUNK_PLAIN = CHUNK - 12 - 16                      # 65,508                                                    §9.2
 PARCEL_PLAIN = CHUNKS * CHUNK_PLAIN                # 262,032
 LONGEST = PARCELS * PARCEL_PLAIN                   # 4,293,132,288                                             §9.3
+ARRAY_SIZE, CONTENT_SIZE, LIST_SIZE = 16384, 54000, 8388608                                                 # §9.4
 NUMBER = U(0, PARCELS - 1)                         #                                                           §7.3
 
 ATTACHMENT = M({0: B(32), 1: B(32), 2: U(0, LONGEST), 3: B(32), 5: T(1, 127, "[!-~]*"), 6: U(0, 3)}, {4: T(1, 255)})   # §9.4
@@ -16,13 +17,14 @@ LIST = A(ATTACHMENT, 1, ATTACHMENTS)
 FILES = lambda v: ATTACHMENT(v) if type(v) is dict else LIST(v)      # key 3 of a content: the files, or the one that lists them
 
 
-def namespace_of(write_key): return sha256(b"valise1/namespace", write_key)                                  # §9.1
+def namespace_of(write_public): return sha256(b"valise1/namespace", write_public)                            # §9.1, §7.3
 
 
 def file_keys(base, h):                                                                                      # §9.1
-    """`base`: root, or R of one addressee. (FK, write key, namespace)."""
+    """`base`: root, or R of one addressee. (FK, write key, its public key, namespace)."""
     w = expand(base, b"valise1/put" + h)
-    return expand(base, b"valise1/file" + h), w, namespace_of(w)
+    public = x25519_pub(w)
+    return expand(base, b"valise1/file" + h), w, public, namespace_of(public)
 
 
 def _places(number, count):                                                                                  # §9.2
@@ -54,10 +56,7 @@ def open_parcel(fk, number, count, parcel):                                     
 
 
 def parcels_of(length):                                                                                      # §9.3
-    """How many parcels a file of that many bytes has: 4 for each of the least of 1, 2, 3, 4, 6, 8, 12, 16, ... 4,096 that holds it.
-
-    A "mebibyte" of §9.3 is one of sealed bytes, 4 parcels, which hold 1,048,128 bytes: only so is the longest file as long as given.
-    """
+    """How many parcels a file of that many bytes has: 4 for each step, of the least of 1, 2, 3, 4, 6, 8, 12, 16, ... 4,096 that holds it."""
     require(length <= LONGEST, "too-long")
     steps = sorted(n << k for n, last in ((1, 12), (3, 10)) for k in range(last + 1))
     return next((4 * n for n in steps if length <= 4 * n * PARCEL_PLAIN), PARCELS)
@@ -73,7 +72,38 @@ def seal_file(fk, padded):                                                      
 
 
 def read_attachment(raw): return decode(raw, ATTACHMENT)                                                     # §9.4
-def read_list(raw): return decode(raw, LIST)                                                                 # §9.4
+
+
+def ascending(attachments):                                                                                  # §9.4
+    names = [a[1] for a in attachments]
+    require(all(a < b for a, b in zip(names, names[1:])), "not-ascending")
+    return attachments
+
+
+def read_list(raw):                                                                                          # §9.4
+    require(len(raw) <= LIST_SIZE, "too-long")
+    return ascending(decode(raw, LIST))
+
+
+def check_files(files):                                                                                      # §9.4
+    """Key 3 of a content, of the right shape. Whether a list was due, or an array, is for the writer: the text asks no reader to look."""
+    if type(files) is list:
+        ascending(files)
+    else:
+        require(4 not in files and files[5] == "application/cbor" and files[6] == 0, "bad-list")
+        require(files[2] <= LIST_SIZE, "too-long")
+
+
+def attach(base, content, attachments):                                                                      # §9.4
+    """What a writer makes of a content without files, and of the files: (the array's encoding, whether it became a list, the content)."""
+    files = ascending(sorted(attachments, key=lambda a: a[1]))
+    require(0 < len(files) <= ATTACHMENTS, "bad-cbor")
+    array, whole = encode(files), encode(content | {3: files})
+    if len(array) <= ARRAY_SIZE and len(whole) <= CONTENT_SIZE:
+        return array, False, whole
+    h = sha256(array)
+    fk, _, _, n = file_keys(base, h)
+    return array, True, encode(content | {3: {0: fk, 1: n, 2: len(array), 3: h, 5: "application/cbor", 6: 0}})
 
 
 def read_file(attachment, parcels):                                                                          # §9.4

@@ -8,7 +8,7 @@ from .world import ADDRESS, DEFENDER, DEV, FILE_KEYS, Key, PHOTO, RELAY, RELAY_2
 def scenarios():
     out = []
     V = adder(out)
-    links(V), requests(V), parcel_requests(V), answers(V), parcel_answers(V), polls(V), gets(V)
+    links(V), requests(V), parcel_requests(V), answers(V), parcel_answers(V), polls(V), gets(V), writes(V)
     return out
 
 
@@ -71,13 +71,13 @@ DEP = {0: 2, 1: 0, 2: ADDRESS, 3: bytes(range(32)), 4: b""}
 POLL = {0: 3, 1: 1, 2: bytes(range(32)), 3: 0, 4: [], 5: 0}
 CARD = {0: 1, 1: ADDRESS}
 ENV = b"".join(bytes([n]) * 8192 for n in range(1, 9))
-_, WRITE_KEY, NAMESPACE = FILE_KEYS(PHOTO[3])
+_, WRITE_KEY, WRITE_PUBLIC, NAMESPACE = FILE_KEYS(PHOTO[3])
 GRANT = bytes(range(0x60, 0x70))
 HAVE = {0: 5, 1: NAMESPACE}
-PUT = {0: 6, 1: WRITE_KEY, 3: 300, 4: GRANT}
+PUT = {0: 6, 1: NAMESPACE, 3: 300, 4: GRANT}
 GET = {0: 7, 1: ADDRESS, 2: NAMESPACE, 3: 300}
 WITHDRAW = {0: 8, 1: ADDRESS, 3: DEFENDER.tag(content(), RELAY_ID)["withdraw"]}
-DELETE = {0: 9, 1: WRITE_KEY}
+DELETE = {0: 9, 1: NAMESPACE}
 PARCEL = b"".join(bytes([n]) * 32768 for n in range(1, 9))
 
 
@@ -117,12 +117,12 @@ def parcel_requests(V):
     Q("reject-put-with-grant-of-15", "The grant is a byte too short: refused in one frame.", "bad-cbor", cut(PUT | {4: GRANT[:15]}, PARCEL, 16))
     Q("reject-put-with-grant-of-17", "The grant is a byte too long: refused in one frame.", "bad-cbor", cut(PUT | {4: GRANT + b"p"}, PARCEL, 16))
     Q("reject-put-without-grant", "Key 4 is missing: refused in one frame.", "bad-cbor", cut(drop(PUT, 4), PARCEL, 16))
-    Q("reject-put-with-write-key-of-31", "The write key is a byte too short: refused in one frame.", "bad-cbor", cut(PUT | {1: WRITE_KEY[:31]}, PARCEL, 16))
+    Q("reject-put-with-namespace-of-31", "The namespace is a byte too short: refused in one frame.", "bad-cbor", cut(PUT | {1: NAMESPACE[:31]}, PARCEL, 16))
     Q("reject-get-of-parcel-16384", "The number is one too high: refused in one frame.", "bad-cbor", cut(GET | {3: 16384}))
     Q("reject-get-without-address", "Key 1 is missing: refused in one frame.", "bad-cbor", cut(drop(GET, 1)))
     Q("reject-have-of-31", "The namespace is a byte too short: refused in one frame.", "bad-cbor", cut(HAVE | {1: NAMESPACE[:31]}))
     Q("reject-withdraw-of-31", "The preimage is a byte too short: refused in one frame.", "bad-cbor", cut(WITHDRAW | {3: bytes(31)}))
-    Q("reject-delete-with-33", "The write key is a byte too long: refused in one frame.", "bad-cbor", cut(DELETE | {1: WRITE_KEY + b"\0"}))
+    Q("reject-delete-with-33", "The namespace is a byte too long: refused in one frame.", "bad-cbor", cut(DELETE | {1: NAMESPACE + b"\0"}))
     for name, h, where in (("have", HAVE, "one frame of a have"), ("get", GET, "sixteen frames of a get"), ("withdraw", WITHDRAW, "one frame of a withdraw"),
                            ("delete", DELETE, "one frame of a delete")):
         Q(f"reject-padding-of-{name}", f"The last byte of the frame is 1: refused in the {where}.", "bad-padding", cut(h, tail=b"\1"), "§7.2 §7.3")
@@ -202,6 +202,18 @@ def gets(V):
     ks = {f"roster-link-key-{n}": k.pub[2] for n, k in enumerate(DEV[:2])}
     L("accept-device", "A device of the roster.", "ok", DEV[1].pub[2])
     L("reject-stranger", "The identity key of a device of the roster, not its link key.", "refused-6", DEV[1].pub[1])
+
+
+def writes(V):
+    L = lambda slug, about, expect, header, key: V(f"write-{slug}", "§7.3 §9.1", about, expect, "write", {"client-static": key, "header": encode(header)})
+    L("accept-put", "The static key is the public key of W.", "ok", PUT, WRITE_PUBLIC)
+    L("accept-delete", "The static key is the public key of W.", "ok", DELETE, WRITE_PUBLIC)
+    L("reject-put-by-a-fresh-key", "A key of nobody, which has only seen the namespace.", "refused-6", PUT, Key("poller").pub[2])
+    L("reject-delete-by-a-device", "The link key of a device, which may get, and not delete.", "refused-6", DELETE, DEV[0].pub[2])
+    L("reject-put-by-the-key-for-one-addressee", "The write key of the same file, but of the base R.", "refused-6", PUT, FILE_KEYS(PHOTO[3], ADDRESS)[2])
+    L("reject-put-by-the-write-key-itself", "The 32 bytes of W where its public key should be, and the namespace of the public key.", "refused-6", PUT, WRITE_KEY)
+    L("reject-put-to-a-mailbox-of-the-key", "The return mailbox of the key where the namespace of the key should be.", "refused-6",
+      PUT | {1: v.mailbox_of(WRITE_PUBLIC)}, WRITE_PUBLIC)
 
 
 def polls(V):

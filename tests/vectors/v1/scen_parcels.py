@@ -2,13 +2,14 @@
 import v1 as v
 from v1 import Repeated, encode, sha256
 from . import ops
-from .world import ADDRESS, ENTROPY, FILE_KEYS, LIST_FILE, LIST_OF_FILES, OTHER, PHOTO, adder, attached, attachment
+from .world import (ADDRESS, DEFENDER, ENTROPY, FILE_KEYS, FILES, LIST_FILE, LIST_OF_FILES, OTHER, PHOTO, adder, array_of, attached, attachment,
+                    content)
 
 
 def scenarios():
     out = []
     V = adder(out)
-    keys(V), parcels(V), padding(V), files(V), attachments(V)
+    keys(V), parcels(V), padding(V), files(V), attachments(V), lists(V), writers(V)
     return out
 
 
@@ -83,7 +84,7 @@ def files(V):
     F("accept-without-padding", "A file that fills four parcels.", "ok", attached(full), full)
     F("accept-one-byte-more", "A file of one byte more: eight parcels.", "ok", attached(full + b"b"), v.pad_file(full + b"b"))
     F("accept-ends-with-zeros", "Zeros at the end of the file are the file's.", "ok", attached(FILE + bytes(9)), v.pad_file(FILE + bytes(9)))
-    F("accept-list", "The list of two files (see list-accept and content-accept-list).", "ok", LIST_FILE, v.pad_file(LIST_OF_FILES))
+    F("accept-list", "The list of 136 files (see list-accept and content-accept-list).", "ok", LIST_FILE, v.pad_file(LIST_OF_FILES))
     F("reject-not-zero-after-the-end", "The last byte of the last parcel is 1.", "bad-padding", attached(FILE), v.pad_file(FILE)[:-1] + b"\1")
     F("reject-length-too-small", "The length given is one byte less than the file's, and the hash is of what is left of it.", "bad-padding",
       attached(FILE) | {2: len(FILE) - 1, 3: sha256(FILE[:-1])}, v.pad_file(FILE))
@@ -117,12 +118,46 @@ def attachments(V):
            PHOTO | {6: 4}, PHOTO | {6: False}, PHOTO | {7: 0}, [PHOTO], {}]
     V("attachments-table", "§9.4", "Sizes of every field, values of length, name, media type and metadata, keys missing or not given, an array, nothing.",
       "ok", "attachments", {f"good-{n}": encode(x) for n, x in enumerate(good)} | {f"bad-{n}": encode(x) for n, x in enumerate(bad)})
+
+
+def lists(V):
     L = lambda slug, about, expect, raw: V(f"list-{slug}", "§9.4", about, expect, "list", {"list": raw})
-    small = encode(attachment(1))
-    L("accept", "Two files.", "ok", LIST_OF_FILES)
-    L("accept-10000", "The most that there may be.", "ok", Repeated(b"\x99" + v.u16(10000), 10000, small))
+    L("accept", "136 files, in more than 16,384 bytes.", "ok", LIST_OF_FILES)
     L("reject-none", "No attachment.", "bad-cbor", encode([]))
-    L("reject-10001", "One too many.", "bad-cbor", Repeated(b"\x99" + v.u16(10001), 10001, small))
-    L("reject-one-that-is-none", "The second of two has no media type.", "bad-cbor", encode([PHOTO, drop(5)]))
+    L("reject-one-that-is-none", "The second of two has no media type.", "bad-cbor", encode([FILES[0], {k: x for k, x in FILES[1].items() if k != 5}]))
     L("reject-an-attachment", "An attachment where the array is wanted: a list does not name another list.", "bad-cbor", encode(LIST_FILE))
     L("reject-bytes-after", "A zero byte after the array, as of the padding.", "bad-cbor", LIST_OF_FILES + b"\0")
+    L("reject-not-ascending", "The greater namespace first.", "not-ascending", encode(FILES[::-1]))
+    L("reject-last-not-ascending", "Of 136 files the last two stand in each other's place.", "not-ascending",
+      encode([*v.decode(LIST_OF_FILES)[:-2], *v.decode(LIST_OF_FILES)[:-3:-1]]))
+    L("reject-namespace-twice", "The same namespace twice, under two names.", "not-ascending", encode([PHOTO, PHOTO | {4: "photo 2.jpg"}]))
+
+    def LL(slug, about, expect, a, count):
+        i = {"attachment": encode(a), "count": str(count)}
+        V(f"long-list-{slug}", "§9.4", about, expect, "long-list", i | {"list-sha256": sha256(ops.long_list_of(i))})
+
+    LL("accept-10000", "The most that there may be.", "ok", attachment(1), 10000)
+    LL("accept-10000-longest", "The most that there may be, with every field as long as it may be.", "ok", PHOTO | {2: v.LONGEST, 4: "n" * 255, 5: "~" * 127}, 10000)
+    LL("reject-10001", "One too many.", "bad-cbor", attachment(1), 10001)
+
+
+def writers(V):
+    def W(slug, about, files, base=DEFENDER.root, **c):
+        V(f"attach-{slug}", "§9.1 §9.4", about, "ok", "attach",
+          {"base": base, "content": content(**c)} | {f"attachment-{n}": encode(a) for n, a in enumerate(files)})
+
+    few = [attachment(n) for n in range(40)]
+    room = v.CONTENT_SIZE - len(content(text="a" * 50000, files=few)) + 50000
+    W("accept-one", "One file is an array too.", [PHOTO])
+    W("accept-in-order", "Two files, given in their order.", FILES)
+    W("accept-out-of-order", "The same two in the other order make the same content.", FILES[::-1])
+    W("accept-array-of-16384", "The array has 16,384 bytes.", array_of(16384))
+    W("accept-list-of-16385", "The array has a byte more, and becomes a list.", array_of(16385))
+    W("accept-list-of-16385-for-one-addressee", "The same list under R of one addressee.", array_of(16385), DEFENDER.R)
+    W("accept-list-out-of-order", "The same 136 files as in list-accept, in no order.", v.decode(LIST_OF_FILES)[::-3] + v.decode(LIST_OF_FILES)[-2::-3] +
+      v.decode(LIST_OF_FILES)[-3::-3])
+    W("accept-content-of-54000", "With the array the content has 54,000 bytes.", few, text="a" * room)
+    W("accept-list-for-a-content-of-54001", "With the array the content would have a byte more: a list of 40 files.", few, text="a" * (room + 1))
+    W("accept-longest-content-before-files", "Text, note and other addressees as long as they may be; three files with the longest names do not fit.",
+      [attachment(n) | {4: "n" * 255, 5: "~" * 127} for n in range(3)], h={0: 1, 1: 1, 3: "n" * 2000, 6: "a" * 35}, text="a" * 50000,
+      others=[bytes(31) + bytes([n]) for n in range(1, 17)])
