@@ -9,7 +9,7 @@ use thiserror::Error;
 pub struct Malformed;
 
 /// The one encoding of an item.
-pub fn encode<T: Encode<()>>(item: &T) -> Vec<u8> {
+pub fn encode<T: Encode<()> + ?Sized>(item: &T) -> Vec<u8> {
     minicbor::to_vec(item).expect("writing to a vector cannot fail")
 }
 

@@ -122,6 +122,13 @@ impl MailboxId {
     }
 }
 
+impl Namespace {
+    /// What the holder of this X25519 key writes in.
+    pub fn of_writer(public: &[u8; KEY]) -> Self {
+        Self(sha256(&[b"valise1/namespace", public]))
+    }
+}
+
 impl EnvelopeDigest {
     /// The digest of an envelope.
     pub fn of(envelope: &[u8]) -> Self {

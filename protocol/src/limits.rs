@@ -47,6 +47,12 @@ pub const BITMAP: usize = PARCELS as usize / 8;
 pub const ATTACHMENT: u64 = PARCELS as u64 * PARCEL_PLAIN as u64;
 /// The most attachments of a submission.
 pub const ATTACHMENTS: usize = 10_000;
+/// The longest content of a submission, files' list included (spec §9.4).
+pub const CONTENT: usize = 54_000;
+/// The longest list of files that stands in a content.
+pub const LIST_HERE: usize = 16_384;
+/// The longest list of files that is a file of its own.
+pub const LIST: u64 = 8 << 20;
 /// The longest name of an attachment, in bytes of UTF-8.
 pub const FILE_NAME: usize = 255;
 /// The longest media type of an attachment.

@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 use crate::aead::{self, Unauthentic};
 use crate::hash::{expand, hmac_sha256, sha256};
 use crate::id::Namespace;
+use crate::key::DhSecret;
 use crate::limits::{BITMAP, CHUNK, CHUNK_PLAIN, CHUNKS, KEY, PARCEL, PARCEL_PLAIN, PARCELS, STEP};
 
 /// The SHA-256 of an attachment's bytes, exactly as they are sent.
@@ -31,9 +32,8 @@ pub struct FileHash(#[cbor(n(0), with = "minicbor::bytes")] [u8; KEY]);
 #[derive(Clone, PartialEq, Eq)]
 pub struct FileKey(Zeroizing<[u8; KEY]>);
 
-/// Writes and deletes the parcels of one attachment at a relay. Readers never have it. Requests carry it, and may be repeated.
-#[derive(Clone, PartialEq, Eq)]
-pub struct WriteKey(Zeroizing<[u8; KEY]>);
+/// Writes and deletes the parcels of one attachment: the static key of the links that do. No relay and no reader learns it.
+pub struct WriteKey(DhSecret);
 
 /// What the sender of an attachment holds.
 pub struct AttachmentKeys {
@@ -128,7 +128,10 @@ impl AttachmentKeys {
     pub(crate) fn derive(base: &[u8; KEY], hash: &FileHash) -> Self {
         Self {
             file: FileKey(expand(base, &[b"valise1/file", &hash.0])),
-            write: WriteKey(expand(base, &[b"valise1/put", &hash.0])),
+            write: WriteKey(DhSecret::from_bytes(&expand(
+                base,
+                &[b"valise1/put", &hash.0],
+            ))),
         }
     }
 }
@@ -154,19 +157,14 @@ impl FileKey {
 }
 
 impl WriteKey {
-    /// From its bytes.
-    pub fn from_bytes(bytes: &[u8; KEY]) -> Self {
-        Self(Zeroizing::new(*bytes))
-    }
-
-    /// Its bytes, for a request.
-    pub fn expose(&self) -> &[u8; KEY] {
+    /// The link key.
+    pub const fn link(&self) -> &DhSecret {
         &self.0
     }
 
     /// Where the parcels lie that it writes.
     pub fn namespace(&self) -> Namespace {
-        Namespace::from_bytes(sha256(&[b"valise1/namespace", self.0.as_slice()]))
+        Namespace::of_writer(self.0.public().as_bytes())
     }
 }
 
@@ -455,7 +453,7 @@ mod tests {
             keys(),
             AttachmentKeys::derive(&[3; 32], &FileHash::from_bytes([2; 32])),
         );
-        assert_ne!(a.file.expose(), a.write.expose());
+        assert_ne!(a.file.expose(), a.write.link().expose());
         assert_ne!(a.write.namespace(), b.write.namespace());
         assert_eq!(format!("{:?}", a.file), "FileKey(…)");
     }

@@ -7,7 +7,7 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
 use crate::cbor;
 use crate::id::Namespace;
-use crate::limits::{ATTACHMENT, ATTACHMENTS, FILE_NAME, MEDIA_TYPE};
+use crate::limits::{ATTACHMENT, ATTACHMENTS, FILE_NAME, LIST, MEDIA_TYPE};
 use crate::message::MessageError;
 use crate::parcel::{FileHash, FileKey};
 
@@ -37,6 +37,9 @@ pub struct Attachment {
     #[n(6)]
     pub metadata: Metadata,
 }
+
+/// The media type of a list.
+pub const LIST_TYPE: &str = "application/cbor";
 
 /// What became of a file's metadata.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -93,14 +96,31 @@ impl Attached {
     pub fn check(&self) -> Result<(), MessageError> {
         match self {
             Self::Here(files) => check_list(files),
-            Self::List(list) => list.check(),
+            Self::List(list) => {
+                let plain = list.name.is_none()
+                    && list.media_type == LIST_TYPE
+                    && list.metadata == Metadata::Unknown
+                    && list.length <= LIST;
+                if plain {
+                    list.check()
+                } else {
+                    Err(MessageError::Attachments)
+                }
+            }
         }
     }
 }
 
-/// A list of files, as the plaintext of a file of its own.
+/// Puts files into the order in which they are listed; one that is there twice is there once.
+pub fn in_order(mut files: Vec<Attachment>) -> Vec<Attachment> {
+    files.sort_by_key(|file| file.namespace);
+    files.dedup_by_key(|file| file.namespace);
+    files
+}
+
+/// A list of files in their order: what stands in a content, or is the plaintext of a file of its own where it is long.
 pub fn encode_list(files: &[Attachment]) -> Vec<u8> {
-    cbor::encode(&List(files.to_vec()))
+    cbor::encode(files)
 }
 
 /// Reads such a list.
@@ -115,6 +135,10 @@ pub fn decode_list(bytes: &[u8]) -> Result<Vec<Attachment>, MessageError> {
 
 fn check_list(files: &[Attachment]) -> Result<(), MessageError> {
     if !(1..=ATTACHMENTS).contains(&files.len()) {
+        return Err(MessageError::Attachments);
+    }
+    let ascending = |pair: &[Attachment]| pair[0].namespace < pair[1].namespace;
+    if !files.windows(2).all(ascending) {
         return Err(MessageError::Attachments);
     }
     files.iter().try_for_each(Attachment::check)

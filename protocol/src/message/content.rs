@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use crate::cbor;
 use crate::id::Address;
-use crate::limits::{NOTE, OTHERS, TEXT};
+use crate::limits::{CONTENT, NOTE, OTHERS, TEXT};
 use crate::message::MessageError;
 use crate::message::attachment::Attached;
 
@@ -158,6 +158,9 @@ impl Content {
     /// # Errors
     /// [`MessageError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
+        if bytes.len() > CONTENT {
+            return Err(MessageError::TextLength);
+        }
         let content: Self = cbor::decode(bytes)?;
         content.check()?;
         Ok(content)

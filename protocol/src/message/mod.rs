@@ -6,7 +6,9 @@
 mod attachment;
 mod content;
 
-pub use attachment::{Attached, Attachment, Metadata, decode_list, encode_list};
+pub use attachment::{
+    Attached, Attachment, LIST_TYPE, Metadata, decode_list, encode_list, in_order,
+};
 pub use content::{Answer, Attribution, ConsentBasis, Content, Handling, HandlingError, Timing};
 
 use std::fmt;

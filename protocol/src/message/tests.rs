@@ -1,7 +1,7 @@
 use super::*;
 use crate::card::tests::{Mechanism, NOW};
 use crate::id::{Address, Namespace};
-use crate::limits::{ATTACHMENT, MESSAGE, NOTE, TEXT};
+use crate::limits::{ATTACHMENT, LIST, MESSAGE, NOTE, TEXT};
 use crate::parcel::{FileHash, FileKey};
 use crate::prekey::PrekeySecret;
 use crate::testing::rng;
@@ -245,12 +245,26 @@ fn debug_shows_no_text() {
 fn attachment(name: &str) -> Attachment {
     Attachment {
         key: FileKey::from_bytes(&[1; 32]),
-        namespace: Namespace::from_bytes([2; 32]),
+        namespace: Namespace::from_bytes(crate::hash::sha256(&[name.as_bytes()])),
         length: ATTACHMENT,
         hash: FileHash::from_bytes([3; 32]),
         name: Some(name.into()),
         media_type: "image/jpeg".into(),
         metadata: Metadata::Kept,
+    }
+}
+
+fn many(count: usize) -> Vec<Attachment> {
+    in_order((0..count).map(|at| attachment(&at.to_string())).collect())
+}
+
+fn list() -> Attachment {
+    Attachment {
+        length: LIST,
+        name: None,
+        media_type: LIST_TYPE.into(),
+        metadata: Metadata::Unknown,
+        ..attachment("list")
     }
 }
 
@@ -269,8 +283,10 @@ fn with_files(attached: Attached, holders: usize) -> Result<Message, MessageErro
 
 #[test]
 fn attached_files_survive_their_encoding() {
-    let here = Attached::Here(vec![attachment("a"), attachment("b")]);
-    let list = Attached::List(Box::new(attachment("list")));
+    let files = in_order(vec![attachment("a"), attachment("b"), attachment("a")]);
+    assert_eq!(files.len(), 2);
+    let here = Attached::Here(files);
+    let list = Attached::List(Box::new(list()));
     for attached in [here, list] {
         let Ok(Message::Submission(read)) = with_files(attached.clone(), 8) else {
             panic!("it is read")
@@ -278,8 +294,7 @@ fn attached_files_survive_their_encoding() {
         assert!(read.content().unwrap().attached == Some(attached));
         assert_eq!(read.holders.len(), 8);
     }
-    let files = vec![attachment("a"); 10_000];
-    assert!(decode_list(&encode_list(&files)).unwrap() == files);
+    assert!(decode_list(&encode_list(&many(10_000))).unwrap() == many(10_000));
 }
 
 #[test]
@@ -299,11 +314,22 @@ fn attached_files_over_their_limits_are_refused() {
     assert_eq!(altered(|file| file.name = None), None);
     assert_eq!(with_files(Attached::Here(vec![]), 1).err(), refused);
     let malformed = Some(MessageError::Malformed);
-    assert_eq!(
-        decode_list(&encode_list(&vec![attachment("a"); 10_001])).err(),
-        malformed
-    );
+    assert_eq!(decode_list(&encode_list(&many(10_001))).err(), malformed);
     assert_eq!(decode_list(&encode_list(&[])).err(), refused);
+    let twice = Attached::Here(vec![attachment("a"), attachment("a")]);
+    assert_eq!(with_files(twice, 1).err(), refused);
+    let listed = |alter: fn(&mut Attachment)| {
+        let mut list = list();
+        alter(&mut list);
+        with_files(Attached::List(Box::new(list)), 1).err()
+    };
+    assert_eq!(listed(|list| list.length = LIST + 1), refused);
+    assert_eq!(listed(|list| list.name = Some("list".into())), refused);
+    assert_eq!(listed(|list| list.metadata = Metadata::Kept), refused);
+    assert_eq!(
+        listed(|list| list.media_type = "text/plain".into()),
+        refused
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use minicbor::{Decode, Encode};
 use crate::cbor::Malformed;
 use crate::id::{Address, EnvelopeDigest, Grant, MailboxId, Namespace, WithdrawHash};
 use crate::limits::{ENVELOPE, FRAME_PLAIN, PARCEL, PARCELS, WAIT_SECONDS};
-use crate::parcel::{ParcelBuffer, WriteKey};
+use crate::parcel::ParcelBuffer;
 use crate::wire::frame::{card_length, envelope, join, length, padded, parcel, split};
 use crate::wire::key::{First, Fourth, Removals, Third};
 
@@ -91,8 +91,8 @@ pub enum Request {
     },
     /// Store a parcel.
     Put {
-        /// Of which attachment, and the right to write there.
-        write: WriteKey,
+        /// Of which attachment: that of the link's key.
+        namespace: Namespace,
         /// Which parcel of it.
         index: u32,
         /// On whose account.
@@ -118,8 +118,8 @@ pub enum Request {
     },
     /// Delete all parcels of an attachment.
     Delete {
-        /// The right to.
-        write: WriteKey,
+        /// Of which attachment: that of the link's key.
+        namespace: Namespace,
     },
 }
 
@@ -311,14 +311,14 @@ impl Request {
                 &[],
             ),
             Self::Put {
-                write,
+                namespace,
                 index,
                 grant,
                 parcel,
             } => (
                 RequestHeader {
                     kind: 6,
-                    first: First::Bytes(*write.expose()),
+                    first: First::Bytes(*namespace.as_bytes()),
                     third: Some(Third::Number(u64::from(*index))),
                     fourth: Some(Fourth::Bytes(grant.as_bytes().to_vec())),
                     ..blank
@@ -348,10 +348,10 @@ impl Request {
                 },
                 &[],
             ),
-            Self::Delete { write } => (
+            Self::Delete { namespace } => (
                 RequestHeader {
                     kind: 9,
-                    first: First::Bytes(*write.expose()),
+                    first: First::Bytes(*namespace.as_bytes()),
                     ..blank
                 },
                 &[],
@@ -403,11 +403,11 @@ impl Request {
             },
             Head::Have { namespace } => Self::Have { namespace },
             Head::Put {
-                write,
+                namespace,
                 index,
                 grant,
             } => Self::Put {
-                write,
+                namespace,
                 index,
                 grant,
                 parcel: parcel(attachment)?,
@@ -422,7 +422,7 @@ impl Request {
                 index,
             },
             Head::Withdraw { inbox, secret } => Self::Withdraw { inbox, secret },
-            Head::Delete { write } => Self::Delete { write },
+            Head::Delete { namespace } => Self::Delete { namespace },
         })
     }
 }
@@ -452,7 +452,7 @@ enum Head {
         namespace: Namespace,
     },
     Put {
-        write: WriteKey,
+        namespace: Namespace,
         index: u32,
         grant: Grant,
     },
@@ -466,7 +466,7 @@ enum Head {
         secret: [u8; 32],
     },
     Delete {
-        write: WriteKey,
+        namespace: Namespace,
     },
 }
 
@@ -548,7 +548,7 @@ impl Head {
             (
                 RequestKind::Put,
                 RequestHeader {
-                    first: First::Bytes(write),
+                    first: First::Bytes(namespace),
                     second: None,
                     third: Some(Third::Number(number)),
                     fourth: Some(Fourth::Bytes(grant)),
@@ -556,7 +556,7 @@ impl Head {
                     ..
                 },
             ) => Ok(Self::Put {
-                write: WriteKey::from_bytes(&write),
+                namespace: Namespace::from_bytes(namespace),
                 index: index(number)?,
                 grant: Grant::from_bytes(grant.try_into().map_err(|_| Malformed)?),
             }),
@@ -592,7 +592,7 @@ impl Head {
             (
                 RequestKind::Delete,
                 RequestHeader {
-                    first: First::Bytes(write),
+                    first: First::Bytes(namespace),
                     second: None,
                     third: None,
                     fourth: None,
@@ -600,7 +600,7 @@ impl Head {
                     ..
                 },
             ) => Ok(Self::Delete {
-                write: WriteKey::from_bytes(&write),
+                namespace: Namespace::from_bytes(namespace),
             }),
             _ => Err(Malformed),
         }

@@ -4,7 +4,7 @@ use super::*;
 use crate::cbor::Malformed;
 use crate::id::{Address, EnvelopeDigest, Grant, MailboxId, Namespace, WithdrawHash};
 use crate::limits::{BITMAP, CARD, ENVELOPE, FRAME_PLAIN, PARCEL, PARCELS, REMOVALS, WAIT_SECONDS};
-use crate::parcel::{ParcelBuffer, ParcelSet, WriteKey};
+use crate::parcel::{ParcelBuffer, ParcelSet};
 
 fn envelope_of(byte: u8) -> Box<[u8; ENVELOPE]> {
     envelope(&vec![byte; ENVELOPE]).unwrap()
@@ -41,7 +41,7 @@ fn requests() -> Vec<Request> {
             namespace: Namespace::from_bytes([1; 32]),
         },
         Request::Put {
-            write: WriteKey::from_bytes(&[2; 32]),
+            namespace: Namespace::from_bytes([2; 32]),
             index: PARCELS - 1,
             grant: Grant::from_bytes([3; 16]),
             parcel: parcel_of(4),
@@ -56,7 +56,7 @@ fn requests() -> Vec<Request> {
             secret: [8; 32],
         },
         Request::Delete {
-            write: WriteKey::from_bytes(&[9; 32]),
+            namespace: Namespace::from_bytes([9; 32]),
         },
     ]
 }

@@ -8,6 +8,7 @@ from .names import *
 from .noise import *
 from .envelope import *
 from .card import *
+from .parcels import *
 from .messages import *
 from .link import *
 from .base import LENIENT, P25519, L25519

@@ -43,6 +43,14 @@ class Rng:
         return out
 
 
+class Repeated(bytes):
+    """first ‖ count times the item ‖ last, that a vector file writes as a repetition."""
+    def __new__(cls, first, count, item, last=b""):
+        self = super().__new__(cls, first + count * item + last)
+        self.text = " ".join(x for x in (first.hex(), f"{count}*{item.hex()}", last.hex()) if x)
+        return self
+
+
 # ---------------------------------------------------------------- primitives
 
 def u8(n): return n.to_bytes(1, "big")

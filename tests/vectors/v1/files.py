@@ -22,6 +22,8 @@ def pieces(data):
 def line(name, value):
     if isinstance(value, (str, int)):
         return f"{name}= {value}"
+    if isinstance(value, base.Repeated):
+        return f"{name}: {value.text}"
     short, b64 = pieces(value), base64.b64encode(value).decode()
     return f"{name}* {b64}" if len(short) > 200 and len(b64) < len(short) else f"{name}: {short}".rstrip()
 
@@ -71,9 +73,9 @@ def as_text(values): return {k: str(x) if isinstance(x, int) else x for k, x in 
 
 def all_files():
     """Name and text of every vector; how many rejections; how many of those pass with their one check turned off."""
-    from . import scen_basics, scen_cards, scen_links, scen_messages
+    from . import scen_basics, scen_cards, scen_links, scen_messages, scen_parcels
     files, rejects, alone = {}, 0, 0
-    for part in (scen_basics, scen_messages, scen_cards, scen_links):
+    for part in (scen_basics, scen_messages, scen_cards, scen_links, scen_parcels):
         for slug, header, inputs in part.scenarios():
             assert slug + ".txt" not in files, slug
             inputs = as_text(inputs)

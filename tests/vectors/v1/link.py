@@ -5,6 +5,7 @@ from .card import CARD
 from .envelope import ENVELOPE
 from .names import mailbox_of
 from .noise import Handshake, XK_PSK2
+from .parcels import HELD, NUMBER, PARCEL, PARCELS, namespace_of
 
 FRAME = 16624
 
@@ -81,12 +82,22 @@ def to_frames(header, attachment, count):                                       
 REQUEST = {1: (1, 2, M({0: U(), 1: B(32)}), lambda h: 0, {1}),
            2: (4, 1, M({0: U(), 1: U(0, 2), 2: B(32), 3: B(32), 4: B(0, 256)}), lambda h: ENVELOPE, {2}),
            3: (1, 4, M({0: U(), 1: U(0, 1), 2: B(32), 3: U(), 4: A(B(32), 0, 256), 5: U(0, 100)}), lambda h: 0, {3}),
-           4: (2, 1, M({0: U(), 1: U(0, CARD)}), lambda h: h[1], {4})}
-ANSWER = {0: (M({0: U(), 1: U(1, 10)}), lambda h: 0),                                                      # §7.4
+           4: (2, 1, M({0: U(), 1: U(0, CARD)}), lambda h: h[1], {4}),
+           5: (1, 1, M({0: U(), 1: B(32)}), lambda h: 0, {5}),
+           6: (16, 1, M({0: U(), 1: B(32), 3: NUMBER, 4: B(16)}), lambda h: PARCEL, {6}),
+           7: (1, 16, M({0: U(), 1: B(32), 2: B(32), 3: NUMBER}), lambda h: 0, {7}),
+           8: (1, 1, M({0: U(), 1: B(32), 3: B(32)}), lambda h: 0, {8}),
+           9: (1, 1, M({0: U(), 1: B(32)}), lambda h: 0, {9})}
+ANSWER = {0: (M({0: U(), 1: U(1, 13)}), lambda h: 0),                                                      # §7.4
           1: (M({0: U(), 1: U(0, CARD)}), lambda h: h[1]),
-          2: (M({0: U(), 1: U(0, 2)}), lambda h: 0),
+          2: (M({0: U(), 1: U(0, 2), 4: B(16)}), lambda h: 0),
           3: (M({0: U(), 1: COUNT, 2: U(), 3: BOOL}), lambda h: ENVELOPE if h[3] else 0),
-          4: (M({0: U()}), lambda h: 0)}
+          4: (M({0: U()}), lambda h: 0),
+          5: (M({0: U(), 4: HELD}), lambda h: 0),
+          6: (M({0: U(), 1: U(0, 1)}), lambda h: 0),
+          7: (M({0: U(), 3: BOOL}), lambda h: PARCEL if h[3] else 0),
+          8: (M({0: U(), 1: U(0, 1)}), lambda h: 0),
+          9: (M({0: U(), 1: U(0, PARCELS)}), lambda h: 0)}
 
 
 def read_header(first):                                                                                      # §7.2
@@ -148,3 +159,13 @@ def poll_allowed(header, link_key, link_keys_on_roster):                        
         require(header[2] == mailbox_of(link_key), "refused-6")
     else:
         require(link_key in link_keys_on_roster, "refused-6")
+
+
+def write_allowed(header, link_key):                                                                         # §7.3
+    """Raises where the link's client static key may not put into, or delete, this namespace."""
+    require(header[1] == namespace_of(link_key), "refused-6")
+
+
+def get_allowed(link_key, link_keys_on_roster):                                                              # §7.3
+    """Raises where the link's client static key may not get parcels for an inbox with this roster."""
+    require(link_key in link_keys_on_roster, "refused-6")

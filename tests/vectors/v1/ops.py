@@ -212,6 +212,94 @@ def op_answer(i):
     return {"header": encode(h), "attachment-length": len(att), "attachment-sha256": sha256(att)}
 
 
+def op_get(i): v.get_allowed(i["client-static"], many(i, "roster-link-key-%d")); return {}
+
+
+def op_held(i):
+    h, _ = v.read_answer_header(v.u16(len(i["header"])) + i["header"])
+    numbers = v.numbers_of(h[4])
+    assert v.set_of(numbers) == h[4]
+    return {"numbers": " ".join(map(str, numbers))}
+
+
+def op_file_keys(i):
+    root = v.phrase_root(i["entropy"])
+    base = v.Defender(root, i["address"]).R if "address" in i else root
+    return {"base": base} | dict(zip(("FK", "write-key", "write-public", "namespace"), v.file_keys(base, i["h"])))
+
+
+def op_padding(i): return {f"parcels-{n}": v.parcels_of(int(x)) for n, x in enumerate(many(i, "length-%d"))}
+
+
+def op_parcel_seal(i):
+    parcel = v.seal_parcel(i["FK"], int(i["number"]), int(i["count"]), i["plain"])
+    return {"chunk-0-nonce": parcel[:12], "chunk-0-tag": parcel[v.CHUNK - 16:v.CHUNK], "parcel-sha256": sha256(parcel)}
+
+
+def parcel_of(i):
+    """The parcel that a `parcel-open` is about: sealed, then altered."""
+    parcel = v.seal_parcel(i.get("sealed-FK", i["FK"]), int(i.get("sealed-number", i["number"])),
+                           int(i.get("sealed-count", i["count"])), i["plain"])
+    parcel = b"".join(parcel[v.CHUNK * int(j):v.CHUNK * (int(j) + 1)] for j in i.get("order", "0 1 2 3").split())
+    if "flip" in i:
+        at = int(i["flip"])
+        parcel = parcel[:at] + bytes([parcel[at] ^ 1]) + parcel[at + 1:]
+    size = int(i.get("size", v.PARCEL))
+    return parcel[:size].ljust(size, b"\0")
+
+
+def op_parcel_open(i):
+    parcel = parcel_of(i)
+    assert sha256(parcel) == i["parcel-sha256"]
+    plain = v.open_parcel(i["FK"], int(i["number"]), int(i["count"]), parcel)
+    return {"plain-sha256": sha256(plain)}
+
+
+def op_file(i):
+    attachment = v.read_attachment(i["attachment"])
+    parcels = v.seal_file(attachment[0], i["plain"])
+    assert sha256(*parcels) == i["parcels-sha256"]
+    data = v.read_file(attachment, parcels)
+    assert v.pad_file(data) == i["plain"]
+    return {"length": len(data), "sha256": sha256(data)}
+
+
+def op_attachment(i):
+    a = v.read_attachment(i["attachment"])
+    return {"FK": a[0], "namespace": a[1], "length": a[2], "h": a[3]} | ({"name": a[4]} if 4 in a else {}) | {
+        "media-type": a[5], "metadata": a[6], "parcels": v.parcels_of(a[2])}
+
+
+def op_list(i): return {"attachments": len(v.read_list(i["list"]))}
+
+
+def long_list_of(i):
+    """The list that a `long-list` is about: copies of one attachment, their namespaces counted."""
+    a, count = v.decode(i["attachment"]), int(i["count"])
+    return encode([a | {1: a[1][:28] + v.u32(n)} for n in range(count)])
+
+
+def op_long_list(i):
+    raw = long_list_of(i)
+    assert sha256(raw) == i["list-sha256"]
+    return {"attachments": len(v.read_list(raw)), "length": len(raw)}
+
+
+def op_attach(i):
+    array, listed, content = v.attach(i["base"], v.decode(i["content"]), [v.read_attachment(a) for a in many(i, "attachment-%d")])
+    c = v.check_content(content, bytes(32))
+    assert listed or v.read_list(array) == c[3]
+    return {"array-length": len(array), "array-sha256": sha256(array), "form": "list" if listed else "array", "content-length": len(content),
+            "content": content}
+
+
+def op_attachments(i):
+    for raw in many(i, "good-%d"):
+        v.read_attachment(raw)
+    return all_refused(many(i, "bad-%d"), v.read_attachment, "bad-cbor")
+
+
+def op_write(i): v.write_allowed(v.decode(i["header"]), i["client-static"]); return {}
 def op_poll(i): v.poll_allowed(v.decode(i["header"]), i["client-static"], many(i, "roster-link-key-%d")); return {}
 
 

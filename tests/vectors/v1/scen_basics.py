@@ -72,7 +72,7 @@ def primitives(V):
            raw((b"\1", handling), (b"\0", text), (b"\2", others)), whole(h=inner(b"\xc1\2")), whole(h=inner(b"\xc2\x41\2")),
            whole(h=inner(b"\xf9\x40\0")), whole(h=inner(b"\xf6")), whole(h=inner(b"\xf7")), whole(h=inner(b"\xf5")), whole(h=inner(b"\x21")),
            raw((b"\0", text), (b"\1", e(m[1] | {3: None})), (b"\2", others)), raw((b"\0", text), (b"\1", handling), (b"\2", b"\xf6")),
-           raw((b"\0", text), (b"\1", handling)), raw((b"\0", text), (b"\1", handling), (b"\2", others), (b"\3", b"\0")),
+           raw((b"\0", text), (b"\1", handling)), raw((b"\0", text), (b"\1", handling), (b"\2", others), (b"\4", b"\0")),
            whole(b"\x61\xff"), whole(b"\x63\xed\xa0\x80"), whole(b"\x41a"), whole(o=e([OTHER[:31]])), whole(o=e([OTHER + b"\0"])),
            whole() + b"\0", whole()[:-1], b"\x83" + text + handling + others, b""]
     V("cbor-table", "§1", "Good: three contents. Bad: integer, key and count not shortest; map, array and text indefinite; key twice; keys not "

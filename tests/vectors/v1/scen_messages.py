@@ -2,7 +2,8 @@
 import v1 as v
 from v1 import Rng, encode
 from . import ops
-from .world import (ADDRESS, DEFENDER, DEV, HOUR_NOW, OTHER, RELAY_ID, ROOT, adder, content, flip, proof, roster, submission)
+from .world import (ADDRESS, DEFENDER, DEV, FILES, HOUR_NOW, LIST_FILE, OTHER, PHOTO, RELAY_2, RELAY_ID, ROOT, adder, array_of,
+                    attachment, content, flip, proof, roster, submission)
 
 
 def scenarios():
@@ -17,6 +18,14 @@ SID, RID = DEFENDER.tag(content(), RELAY_ID)["id"], bytes(range(16))
 ACK = {0: 2, 1: RID, 2: SID, 3: HOUR_NOW, 4: proof()}
 REPLY = ACK | {0: 3, 5: "We have it."}
 COPY = {0: 4, 1: RID, 2: SID, 3: HOUR_NOW, 4: SEND}
+
+
+def of_size(size):
+    """A content of so many bytes, with an array of a hundred files."""
+    files = [attachment(n) for n in range(100)]
+    c = content(text="a" * (size - len(content(text="a" * 40000, files=files)) + 40000), files=files)
+    assert len(c) == size
+    return c
 
 
 def envelopes(V):
@@ -129,6 +138,20 @@ def messages(V):
       submission(d, content(others=[ADDRESS])))
     G("reject-reply-keys-ek-modulus", "The reply key's first coefficient is 4095.", "bad-kem-key",
       submission(d, keys={1: b"\xff\xff" + v.kem_ek(d.reply_kem)[2:]}), spec="§1 §4.5")
+    some, listed = content(files=FILES), content(files=LIST_FILE)
+    ids = [bytes([n]) * 32 for n in range(1, 10)]
+    H = lambda slug, about, expect, c, holders, o={}: G(slug, about, expect, submission(d, c, o if holders is None else o | {5: holders}), spec="§4.5 §9.4")
+    H("accept-submission-with-files", "Two files, held by two relays, not in the order of their ids.", "ok", some, sorted([RELAY_ID, RELAY_2], reverse=True))
+    H("accept-submission-with-list-of-files", "One attachment that lists the files; eight relays.", "ok", listed, ids[:8])
+    H("accept-longest-submission", "A content of 54,000 bytes, eight relays, and an epoch of nine bytes: it fits in an envelope.", "ok", of_size(54000),
+      ids[:8], {2: 2**64 - 1})
+    H("reject-content-of-54001", "A content of one byte too many, in a message that would fit.", "too-long", of_size(54001), ids[:8])
+    H("reject-files-without-holders", "Files, and no key 5.", "bad-holders", some, None)
+    H("reject-list-of-files-without-holders", "A list of files, and no key 5.", "bad-holders", listed, None)
+    H("reject-holders-without-files", "Key 5, and no files.", "bad-holders", content(), [RELAY_ID])
+    H("reject-no-holder", "Key 5 is an empty array.", "bad-cbor", some, [])
+    H("reject-nine-holders", "Nine relays.", "bad-cbor", some, ids)
+    H("reject-holder-of-31-bytes", "A relay id is a byte too short.", "bad-cbor", some, [RELAY_ID[:31]])
 
 
 def contents(V):
@@ -150,3 +173,28 @@ def contents(V):
     C("reject-unobtainable-and-ask-public", "Key 2 is 3 and key 1 is 2.", "bad-handling", content({2: 3, 3: "why", 1: 2}))
     C("reject-addressee-twice", "Not strictly ascending.", "bad-addressees", content(others=[a[0], a[0]]))
     C("reject-addressee-itself", "The one addressed is among the others.", "bad-addressees", content(others=[ADDRESS]))
+    F = lambda slug, about, expect, files: V(f"content-{slug}", "§4.5 §9.4", about, expect, "content", {"address": ADDRESS, "content": content(files=files)})
+    F("accept-files", "Two files.", "ok", FILES)
+    F("accept-a-file", "An array of one file.", "ok", [PHOTO])
+    F("accept-list", "One attachment that lists the files.", "ok", LIST_FILE)
+    F("accept-100-files", "A hundred files, in an array of 12,202 bytes.", "ok",
+      [attachment(n) for n in range(100)])
+    F("accept-array-of-16384-bytes", "The longest array that a writer makes.", "ok", array_of(16384))
+    F("accept-list-longest", "The length of the list is 8,388,608.", "ok", LIST_FILE | {2: 8388608})
+    F("reject-list-of-8388609-bytes", "The list is one byte too long by its attachment: a reader need not get it.", "too-long", LIST_FILE | {2: 8388609})
+    F("reject-list-with-a-name", "A list has none.", "bad-list", LIST_FILE | {4: "files"})
+    F("reject-list-of-another-media-type", "One map, which is no list by its media type, and no array of one file.", "bad-list",
+      LIST_FILE | {5: "application/octet-stream"})
+    F("reject-list-with-metadata-1", "A list has metadata 0.", "bad-list", LIST_FILE | {6: 1})
+    F("reject-files-not-ascending", "Two files, the greater namespace first.", "not-ascending", FILES[::-1])
+    F("reject-last-of-100-files-not-ascending", "The first namespace is at the end.", "not-ascending", [attachment(n) for n in [*range(1, 100), 0]])
+    F("reject-file-twice", "The same attachment twice.", "not-ascending", [PHOTO, PHOTO])
+    F("reject-namespace-twice", "The same namespace twice, under two names; their encodings ascend.", "not-ascending",
+      [PHOTO, PHOTO | {4: "photo 2.jpg"}])
+    for name, n, expect in (("accept-54000", 54000, "ok"), ("reject-54001", 54001, "too-long")):
+        V(f"content-{name}-bytes", "§4.5 §9.4", f"A hundred files, and {n:,} bytes in all.", expect, "content", {"address": ADDRESS, "content": of_size(n)})
+    F("reject-no-attachment", "An empty array.", "bad-cbor", [])
+    F("reject-list-in-array", "An array of arrays.", "bad-cbor", [FILES])
+    F("reject-attachment-without-media-type", "The one attachment lacks key 5.", "bad-cbor", {k: x for k, x in LIST_FILE.items() if k != 5})
+    V("content-reject-files-null", "§1 §4.5", "Null where there are no files: key 3 is left out then.", "bad-cbor", "content",
+      {"address": ADDRESS, "content": encode(v.decode(content()) | {3: None})})

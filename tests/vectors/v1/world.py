@@ -71,8 +71,9 @@ def proof(n=2, o={}, roots=1):
 HANDLING = {0: 2, 1: 0, 2: 1, 4: 1, 5: 1, 6: "en"}
 
 
-def content(h={}, drop=(), text="A test submission.", others=()):
-    return encode({0: text, 1: {k: x for k, x in (HANDLING | h).items() if k not in drop}, 2: list(others)})
+def content(h={}, drop=(), text="A test submission.", others=(), files=None):
+    c = {0: text, 1: {k: x for k, x in (HANDLING | h).items() if k not in drop}, 2: list(others)}
+    return encode(c if files is None else c | {3: files})
 
 
 def submission(d, c=None, o={}, keys={}, relay=RELAY_ID):
@@ -88,3 +89,39 @@ def raw_map(*pairs):
 
 
 DEFENDER = v.Defender(v.phrase_root(ENTROPY), ADDRESS)
+
+
+def FILE_KEYS(h, address=None):
+    """(FK, write key, its public key, namespace) for all addressees, or for one."""
+    root = DEFENDER.root
+    return v.file_keys(v.Defender(root, address).R if address else root, h)
+
+
+def attachment(n):
+    """A small one with nothing behind it: 122 bytes. In the order of n, up to 223, the namespaces ascend."""
+    return {0: bytes([16 + n]) * 32, 1: bytes([32 + n]) * 32, 2: n % 24, 3: bytes([(48 + n) % 256]) * 32, 5: "text/plain", 6: 0}
+
+
+def ordered(*attachments): return sorted(attachments, key=lambda a: a[1])
+
+
+def attached(data, name=None, media="application/octet-stream", metadata=0):
+    """The attachment of a file."""
+    h = sha256(data)
+    fk, _, _, n = FILE_KEYS(h)
+    return {0: fk, 1: n, 2: len(data), 3: h, 5: media, 6: metadata} | ({4: name} if name else {})
+
+
+def array_of(size):
+    """An array of 134 attachments with an encoding of so many bytes: the name of one of them makes it as long as wanted."""
+    files = [attachment(n) for n in range(134)]
+    files[7][4] = "n" * (size - len(encode(files)) - 3)
+    assert len(encode(files)) == size
+    return files
+
+
+PHOTO = attached(b"stand-in for a photograph", "photo 1.jpg", "image/jpeg", 3)
+LETTER = attached(b"stand-in for a letter", media="application/pdf", metadata=1)
+FILES = ordered(PHOTO, LETTER)
+LIST_OF_FILES = encode(ordered(PHOTO, LETTER, *map(attachment, range(134))))     # 16,384 bytes do not hold it
+LIST_FILE = attached(LIST_OF_FILES, media="application/cbor")
