@@ -11,6 +11,7 @@ pub mod ui;
 pub mod interrupt;
 pub mod page;
 pub mod phrase;
+pub mod metadata;
 pub mod handling;
 pub mod link;
 pub mod certificate;
