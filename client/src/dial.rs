@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use quinn::congestion::NewRenoConfig;
+use quinn::congestion::{BbrConfig, NewRenoConfig};
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{
     ClientConfig, Endpoint, EndpointConfig, IdleTimeout, NoneTokenStore, TokioRuntime,
@@ -15,6 +15,7 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature_with_raw_key};
 use rustls::pki_types::{CertificateDer, ServerName, SubjectPublicKeyInfoDer, UnixTime};
 use rustls::{DigitallySignedStruct, SignatureScheme};
+use socket2::SockRef;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use valise_protocol::contact::RelayContact;
@@ -37,6 +38,13 @@ const IDLE: Duration = Duration::from_secs(125);
 /// The first flight: a submission and two requests leave at once, paced by quinn, and no more than a web browser sends.
 const INITIAL_WINDOW: u64 = 48 * 1_024;
 
+/// The buffers of a socket for parcels, in bytes: with the system's own, a burst that comes while the processor is busy is lost.
+const SOCKET_BUFFER: usize = 8 << 20;
+/// What a relay may have in flight on one link for parcels, in bytes: two parcels and their frames.
+const STREAM_WINDOW: u32 = 640 << 10;
+/// What may wait to be sent or acknowledged on a connection for parcels, in bytes.
+const SEND_WINDOW: u64 = 16 << 20;
+
 /// Why a relay was not reached. Each is a different thing to do for the person.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -58,6 +66,15 @@ pub enum DialError {
     Version(u64),
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// A small session: it looks like every other.
+    Session,
+    /// Parcels: nothing hides that it is something large, so it goes as fast as it can.
+    Parcels,
+}
+
 /// One connection to one relay, from a UDP port of its own.
 pub struct Connection {
     endpoint: Endpoint,
@@ -68,18 +85,30 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Connects, and checks that it is the relay of this id.
+    /// Connects for a small session, and checks that it is the relay of this id.
     ///
     /// # Errors
     /// [`DialError`].
     pub async fn dial(relay: &RelayContact, now: Timestamp) -> Result<Self, DialError> {
+        Self::dial_for(Purpose::Session, relay, now).await
+    }
+
+    /// Connects, and checks that it is the relay of this id.
+    ///
+    /// # Errors
+    /// [`DialError`].
+    pub async fn dial_for(
+        purpose: Purpose,
+        relay: &RelayContact,
+        now: Timestamp,
+    ) -> Result<Self, DialError> {
         let host = relay.host().trim_start_matches('[').trim_end_matches(']');
         let found = tokio::net::lookup_host((host, relay.port()))
             .await
             .map_err(|_| DialError::Name)?;
         let mut failure = DialError::Name;
         for address in found.take(4) {
-            match Self::dial_address(address, relay.id(), now).await {
+            match Self::dial_address(purpose, address, relay.id(), now).await {
                 Ok(connection) => return Ok(connection),
                 Err(error) => failure = error,
             }
@@ -88,13 +117,14 @@ impl Connection {
     }
 
     async fn dial_address(
+        purpose: Purpose,
         address: SocketAddr,
         relay: RelayId,
         now: Timestamp,
     ) -> Result<Self, DialError> {
         let verifier = Arc::new(RelayVerifier::new(relay, now));
-        let config = client_config(verifier.clone()).ok_or(DialError::Network)?;
-        let mut endpoint = endpoint(address).map_err(|_| DialError::Network)?;
+        let config = client_config(purpose, verifier.clone()).ok_or(DialError::Network)?;
+        let mut endpoint = endpoint(purpose, address).map_err(|_| DialError::Network)?;
         endpoint.set_default_client_config(config);
         let connecting = endpoint
             .connect(address, "valise.invalid")
@@ -185,12 +215,18 @@ impl From<DialError> for Failure {
     }
 }
 
-fn endpoint(towards: SocketAddr) -> std::io::Result<Endpoint> {
+fn endpoint(purpose: Purpose, towards: SocketAddr) -> std::io::Result<Endpoint> {
     let any: IpAddr = match towards {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
         SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
     };
     let socket = std::net::UdpSocket::bind((any, 0))?;
+    if purpose == Purpose::Parcels {
+        // The system caps these silently at its own maximum, which is fine.
+        let buffers = SockRef::from(&socket);
+        buffers.set_recv_buffer_size(SOCKET_BUFFER)?;
+        buffers.set_send_buffer_size(SOCKET_BUFFER)?;
+    }
     Endpoint::new(
         EndpointConfig::default(),
         None,
@@ -200,7 +236,7 @@ fn endpoint(towards: SocketAddr) -> std::io::Result<Endpoint> {
 }
 
 /// TLS 1.3, the hybrid group only, no ticket, token, early data or server name; see spec §6.2 for each.
-fn client_config(verifier: Arc<RelayVerifier>) -> Option<ClientConfig> {
+fn client_config(purpose: Purpose, verifier: Arc<RelayVerifier>) -> Option<ClientConfig> {
     let provider = CryptoProvider {
         kx_groups: vec![aws_lc_rs::kx_group::X25519MLKEM768],
         ..aws_lc_rs::default_provider()
@@ -217,16 +253,27 @@ fn client_config(verifier: Arc<RelayVerifier>) -> Option<ClientConfig> {
     tls.enable_early_data = false;
     let mut config = ClientConfig::new(Arc::new(QuicClientConfig::try_from(tls).ok()?));
     config.token_store(Arc::new(NoneTokenStore));
-    config.transport_config(Arc::new(transport()?));
+    config.transport_config(Arc::new(transport(purpose)?));
     Some(config)
 }
 
-fn transport() -> Option<TransportConfig> {
-    let mut reno = NewRenoConfig::default();
-    reno.initial_window(INITIAL_WINDOW);
+fn transport(purpose: Purpose) -> Option<TransportConfig> {
     let mut transport = TransportConfig::default();
+    match purpose {
+        Purpose::Session => {
+            let mut reno = NewRenoConfig::default();
+            reno.initial_window(INITIAL_WINDOW);
+            transport.congestion_controller_factory(Arc::new(reno));
+        }
+        Purpose::Parcels => {
+            // It goes by the rate at which packets arrive, not by the first that is lost: many lines of those who need this lose some.
+            transport
+                .congestion_controller_factory(Arc::new(BbrConfig::default()))
+                .stream_receive_window(STREAM_WINDOW.into())
+                .send_window(SEND_WINDOW);
+        }
+    }
     transport
-        .congestion_controller_factory(Arc::new(reno))
         .max_idle_timeout(Some(IdleTimeout::try_from(IDLE).ok()?))
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         .max_concurrent_uni_streams(VarInt::from_u32(0))

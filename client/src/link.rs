@@ -1,6 +1,13 @@
 //! One link: a Noise session over one stream (spec §7).
 
+use std::future::Future;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
 use quinn::{ReadExactError, RecvStream, SendStream, VarInt};
+use tokio::sync::Semaphore;
+use tokio::sync::mpsc::channel;
+use tokio::time::Instant;
 
 use valise_protocol::id::RelayId;
 use valise_protocol::key::{DhPublic, DhSecret};
@@ -32,12 +39,16 @@ pub enum LinkFault {
     Refused(Refusal),
 }
 
-/// An open link: one request after another.
+/// An open link: one request after another, or gets and puts that follow each other.
 pub struct OpenLink {
     send: SendStream,
     receive: RecvStream,
-    link: Link,
+    link: Mutex<Link>,
 }
+
+/// How many gets or puts follow each other on one link before the first is answered (spec §7.3 allows sixteen; a relay reads one while
+/// it answers two).
+const AHEAD: usize = 4;
 
 impl OpenLink {
     /// Runs the handshake on a new stream.
@@ -50,9 +61,7 @@ impl OpenLink {
     ) -> Result<Self, LinkFault> {
         let (initiator, message) =
             Initiator::start(local, relay, relay_static, &mut random::system())?;
-        send.write_all(&message)
-            .await
-            .map_err(|_| LinkFault::Broken)?;
+        write(&mut send, &message).await?;
         let mut answer = [0; LINK_2];
         receive
             .read_exact(&mut answer)
@@ -62,13 +71,11 @@ impl OpenLink {
         if welcome.effort != 0 {
             return Err(LinkFault::Effort(welcome.effort));
         }
-        send.write_all(&message)
-            .await
-            .map_err(|_| LinkFault::Broken)?;
+        write(&mut send, &message).await?;
         Ok(Self {
             send,
             receive,
-            link,
+            link: Mutex::new(link),
         })
     }
 
@@ -86,41 +93,138 @@ impl OpenLink {
         self.send
             .set_priority(urgency)
             .map_err(|_| LinkFault::Broken)?;
-        let sealed = self.link.seal(&request.encode())?;
-        self.send
-            .write_all(&sealed)
-            .await
-            .map_err(|_| LinkFault::Broken)?;
-        let plain = self.read_answer(request.kind()).await?;
-        match Answer::decode(request.kind(), &plain) {
-            Ok(Answer::Refused(refusal)) => Err(LinkFault::Refused(refusal)),
-            Ok(answer) => Ok(answer),
-            Err(_) => Err(LinkFault::Nonsense),
+        let sealed = lock(&self.link).seal(&request.encode())?;
+        write(&mut self.send, &sealed).await?;
+        match hear(&mut self.receive, &self.link, request.kind()).await? {
+            Answer::Refused(refusal) => Err(LinkFault::Refused(refusal)),
+            answer => Ok(answer),
         }
     }
 
-    /// The plaintext of an answer's frames. A relay that could not read the request may say so in one (spec §7.3).
-    async fn read_answer(&mut self, kind: RequestKind) -> Result<Vec<u8>, LinkFault> {
-        let mut plain = self.read_frames(1).await?;
-        if !plain.first_chunk().is_some_and(Answer::ends_after) {
-            plain.extend(self.read_frames(kind.frames_down() - 1).await?);
-        }
-        Ok(plain)
-    }
-
-    async fn read_frames(&mut self, frames: usize) -> Result<Vec<u8>, LinkFault> {
-        let mut sealed = vec![0; frames * FRAME];
-        self.receive
-            .read_exact(&mut sealed)
-            .await
-            .map_err(|error| broken(&error))?;
-        Ok(self.link.open(&sealed)?)
+    /// Asks what `next` gives, without waiting for the answers of those before, and hands each answer to `heard`, in the order of the
+    /// requests, refusals too. It is done when `next` gives nothing more and everything is answered, or at the first error. Gets and
+    /// puts only.
+    ///
+    /// # Errors
+    /// Those of `heard`, and [`LinkFault`].
+    pub async fn pipeline<T, F, E>(
+        mut self,
+        pace: Option<&Pace>,
+        mut next: impl FnMut() -> F,
+        mut heard: impl FnMut(T, Answer) -> Result<(), E>,
+    ) -> Result<(), E>
+    where
+        F: Future<Output = Option<(T, Request)>>,
+        E: From<LinkFault>,
+    {
+        let turns = Semaphore::new(AHEAD);
+        let (asked, mut awaited) = channel(AHEAD);
+        let (send, receive, link) = (&mut self.send, &mut self.receive, &self.link);
+        let ask = async {
+            let asked = asked;
+            while let Ok(turn) = turns.acquire().await {
+                let Some((about, request)) = next().await else {
+                    break;
+                };
+                turn.forget();
+                let kind = request.kind();
+                let sealed = lock(link)
+                    .seal(&request.encode())
+                    .map_err(LinkFault::from)?;
+                drop(request);
+                for frame in sealed.chunks(FRAME) {
+                    if let Some(pace) = pace {
+                        pace.wait(frame.len()).await;
+                    }
+                    write(send, frame).await?;
+                }
+                if asked.send((about, kind)).await.is_err() {
+                    break;
+                }
+            }
+            Ok::<(), E>(())
+        };
+        let hear = async {
+            while let Some((about, kind)) = awaited.recv().await {
+                let answer = hear(receive, link, kind).await?;
+                turns.add_permits(1);
+                heard(about, answer)?;
+            }
+            Ok::<(), E>(())
+        };
+        tokio::try_join!(ask, hear)?;
+        self.finish();
+        Ok(())
     }
 
     /// Says that nothing more will be asked.
     pub fn finish(mut self) {
         let _ = self.send.finish();
         let _ = self.receive.stop(VarInt::from_u32(0));
+    }
+}
+
+async fn write(send: &mut SendStream, bytes: &[u8]) -> Result<(), LinkFault> {
+    send.write_all(bytes).await.map_err(|_| LinkFault::Broken)
+}
+
+/// The answer to a request of this kind. A relay that could not read the request may say so in one frame (spec §7.3).
+async fn hear(
+    receive: &mut RecvStream,
+    link: &Mutex<Link>,
+    kind: RequestKind,
+) -> Result<Answer, LinkFault> {
+    let mut plain = read_frames(receive, link, 1).await?;
+    if !plain.first_chunk().is_some_and(Answer::ends_after) {
+        plain.extend(read_frames(receive, link, kind.frames_down() - 1).await?);
+    }
+    Answer::decode(kind, &plain).map_err(|_| LinkFault::Nonsense)
+}
+
+async fn read_frames(
+    receive: &mut RecvStream,
+    link: &Mutex<Link>,
+    frames: usize,
+) -> Result<Vec<u8>, LinkFault> {
+    let mut sealed = vec![0; frames * FRAME];
+    receive
+        .read_exact(&mut sealed)
+        .await
+        .map_err(|error| broken(&error))?;
+    Ok(lock(link).open(&sealed)?)
+}
+
+fn lock(link: &Mutex<Link>) -> MutexGuard<'_, Link> {
+    link.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How fast this computer sends, all links together: no faster than was asked for.
+#[derive(Debug)]
+pub struct Pace {
+    bytes_per_second: u64,
+    /// When the next byte may leave.
+    next: Mutex<Instant>,
+}
+
+impl Pace {
+    /// At most so many bytes a second.
+    pub fn new(bytes_per_second: u64) -> Self {
+        Self {
+            bytes_per_second: bytes_per_second.max(1),
+            next: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Waits until so many bytes more may leave.
+    pub async fn wait(&self, bytes: usize) {
+        let turn = {
+            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+            let turn = (*next).max(Instant::now());
+            let nanoseconds = bytes as u64 * 1_000_000_000 / self.bytes_per_second;
+            *next = turn + Duration::from_nanos(nanoseconds);
+            turn
+        };
+        tokio::time::sleep_until(turn).await;
     }
 }
 
@@ -170,6 +274,13 @@ fn hint(refusal: Refusal) -> &'static str {
         Refusal::NoCard => "the mechanism must publish its card first: valise mechanism publish",
         Refusal::CardRefused => "fetch the newest card first: valise inbox pull",
         Refusal::Unavailable | Refusal::Busy => "try again later",
+        Refusal::ParcelsFull => {
+            "tell the mechanism: its relay has no more room for its attachments; or send less"
+        }
+        Refusal::NoGrant => "give the same command again",
+        Refusal::OtherParcel => {
+            "the relay holds other bytes there: a file changed while it was sent; send it anew under new words"
+        }
         _ => "get the newest version of this program",
     }
 }

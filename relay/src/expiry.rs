@@ -22,9 +22,9 @@ impl Retention {
         }
     }
 
-    /// The last day of a parcel: none earlier than that of any envelope that came on the same day (spec §9.5).
-    pub const fn longest(&self, now: Timestamp) -> Timestamp {
-        now.plus(self.longest * DAY)
+    /// The last day of a parcel: later than that of any envelope that comes while its upload goes on (spec §9.5).
+    pub const fn of_parcel(&self, now: Timestamp) -> Timestamp {
+        now.plus((self.longest + UPLOAD) * DAY)
     }
 
     /// Draws the last day of an envelope, uniformly. The store keeps the envelope to the end of that day, so the day tells
@@ -34,6 +34,9 @@ impl Retention {
         Timestamp::from_seconds((now.day() + days).saturating_mul(DAY))
     }
 }
+
+/// How many days an upload may take.
+const UPLOAD: u64 = 14;
 
 /// A number below `bound`, each equally likely.
 fn below(bound: u64, rng: &mut impl CryptoRng) -> u64 {

@@ -115,20 +115,20 @@ impl<S: Store> Service<S> {
                 held.map(Answer::Held).map_err(refusal)
             }
             Request::Put {
-                write,
+                namespace,
                 index,
                 grant,
                 parcel,
             } => {
                 let put = Put {
                     account: None,
-                    namespace: write.namespace(),
+                    namespace,
                     index,
                     parcel,
                     now,
-                    expires: self.retention.longest(now),
+                    expires: self.retention.of_parcel(now),
                 };
-                self.put(grant, put).await
+                self.put(client, grant, put).await
             }
             Request::Get {
                 address,
@@ -141,25 +141,34 @@ impl<S: Store> Service<S> {
                 gone.map(|gone| Answer::Withdrawn(gone.into()))
                     .map_err(refusal)
             }
-            Request::Delete { write } => {
-                let deleted = self.store.delete_parcels(write.namespace()).await;
-                deleted.map(Answer::Deleted).map_err(refusal)
-            }
+            Request::Delete { namespace } => self.delete(client, namespace).await,
         };
         answered.unwrap_or_else(Answer::Refused)
     }
 
     /// Whether the rest of a put, which begins with this frame, is worth waiting for: it has a good grant, or something is there
     /// that it may be the same as.
-    pub async fn admits_put(&self, first: &[u8; FRAME_PLAIN], now: Timestamp) -> bool {
-        let Some((namespace, index, grant)) = Request::put_in_first_frame(first) else {
-            return false;
-        };
-        let is_there = async || {
-            let held = self.store.parcels(namespace, now).await;
-            held.is_ok_and(|held| held.contains(index))
-        };
-        self.grants.is_good(&grant, now) || is_there().await
+    ///
+    /// # Errors
+    /// How the put is to be refused when it has been read.
+    pub async fn admit_put(
+        &self,
+        client: &DhPublic,
+        first: &[u8; FRAME_PLAIN],
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let put = Request::put_in_first_frame(first);
+        let (namespace, index, grant) = put.ok_or(Refusal::Malformed)?;
+        may_write(client, namespace)?;
+        if self.grants.is_good(&grant, now) {
+            return Ok(());
+        }
+        let held = self.store.parcels(namespace, now).await;
+        if held.is_ok_and(|held| held.contains(index)) {
+            Ok(())
+        } else {
+            Err(Refusal::NoGrant)
+        }
     }
 
     async fn card(&self, address: Address) -> Result<Answer, Refusal> {
@@ -187,13 +196,20 @@ impl<S: Store> Service<S> {
     }
 
     /// What is there already needs no grant, and uses none up.
-    async fn put(&self, grant: Grant, put: Put) -> Result<Answer, Refusal> {
+    async fn put(&self, client: &DhPublic, grant: Grant, put: Put) -> Result<Answer, Refusal> {
+        may_write(client, put.namespace)?;
         let account = self.grants.take(&grant, put.now);
         let kept = self.store.put_parcel(Put { account, ..put }).await;
         if account.is_some() && !matches!(kept, Ok(wire::Kept::New)) {
             self.grants.give_back(&grant);
         }
         kept.map(Answer::Kept).map_err(refusal)
+    }
+
+    async fn delete(&self, client: &DhPublic, namespace: Namespace) -> Result<Answer, Refusal> {
+        may_write(client, namespace)?;
+        let deleted = self.store.delete_parcels(namespace).await;
+        deleted.map(Answer::Deleted).map_err(refusal)
     }
 
     async fn get(
@@ -390,6 +406,15 @@ fn verify(address: Address, bytes: &[u8], now: Timestamp) -> Result<VerifiedCard
         verified => verified,
     };
     verified.map_err(|_| Refusal::Unavailable)
+}
+
+/// Who writes in a namespace proves its key by the link (spec §9.1).
+fn may_write(client: &DhPublic, namespace: Namespace) -> Result<(), Refusal> {
+    if Namespace::of_writer(client.as_bytes()) == namespace {
+        Ok(())
+    } else {
+        Err(Refusal::NotADevice)
+    }
 }
 
 /// What a stranger is told of a store's trouble.

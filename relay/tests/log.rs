@@ -7,10 +7,10 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use common::{Client, ClientSettings, Harness, config, rng};
-use valise_protocol::id::{Address, Grant, MailboxId, WithdrawHash};
+use valise_protocol::id::{Address, Grant, MailboxId, Namespace, WithdrawHash};
 use valise_protocol::key::DhSecret;
 use valise_protocol::limits::{ENVELOPE, FRAME, PARCEL};
-use valise_protocol::parcel::{ParcelBuffer, WriteKey};
+use valise_protocol::parcel::ParcelBuffer;
 use valise_protocol::wire::{Answer, Kept, Request, Target};
 use valise_relay::config::{Config, LogLevel};
 use valise_relay::store::Store;
@@ -51,11 +51,11 @@ async fn no_level_of_the_log_names_a_mailbox_a_key_or_an_address() {
     relay.relay.store().allow_inbox(served).await.unwrap();
     let client = relay.connect().await;
     let mut linked = client.link_as(&key).await;
-    let write = WriteKey::from_bytes(&[0x7c; 32]);
-    let namespace = write.namespace();
+    // The same link puts: its key is the write key.
+    let namespace = Namespace::of_writer(key.public().as_bytes());
     let mut grant = Grant::from_bytes([0x8d; 16]);
     let put = |index, grant| Request::Put {
-        write: write.clone(),
+        namespace,
         index,
         grant,
         parcel: ParcelBuffer::from_sealed(vec![0x9e; PARCEL]).unwrap(),
@@ -92,9 +92,7 @@ async fn no_level_of_the_log_names_a_mailbox_a_key_or_an_address() {
             inbox: served.inbox(),
             secret: [0xaf; 32],
         },
-        Request::Delete {
-            write: write.clone(),
-        },
+        Request::Delete { namespace },
         Request::Deposit {
             target: Target::Return,
             mailbox,
@@ -143,7 +141,6 @@ async fn no_level_of_the_log_names_a_mailbox_a_key_or_an_address() {
         port,
         "5a5a5a5a".into(),
         "6b6b6b6b".into(),
-        "7c7c7c7c".into(),
         hex(&namespace.as_bytes()[..4]),
         hex(&grant.as_bytes()[..4]),
         "8d8d8d8d".into(),

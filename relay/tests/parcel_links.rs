@@ -10,8 +10,9 @@ use common::house::*;
 use common::{Client, Harness, Linked, NOW, config};
 use tokio::time::timeout;
 use valise_protocol::id::{Grant, Namespace};
+use valise_protocol::key::DhSecret;
 use valise_protocol::limits::{FRAME, PARCEL};
-use valise_protocol::parcel::{ParcelBuffer, WriteKey};
+use valise_protocol::parcel::ParcelBuffer;
 use valise_protocol::wire::{Answer, Kept, Refusal, Request, RequestKind, Target};
 use valise_relay::quic::{WINDOW_BULK, WINDOW_LINKS};
 use valise_relay::store::Store;
@@ -57,12 +58,13 @@ async fn grant(client: &Client, mechanism: &Mechanism) -> Grant {
     }
 }
 
-fn key() -> WriteKey {
-    WriteKey::from_bytes(&[1; 32])
+/// Who puts here.
+fn writer() -> DhSecret {
+    DhSecret::from_bytes(&[1; 32])
 }
 
 fn namespace() -> Namespace {
-    key().namespace()
+    Namespace::of_writer(writer().public().as_bytes())
 }
 
 fn parcel(number: u32) -> ParcelBuffer {
@@ -71,7 +73,7 @@ fn parcel(number: u32) -> ParcelBuffer {
 
 fn put(index: u32, grant: Grant) -> Request {
     Request::Put {
-        write: key(),
+        namespace: namespace(),
         index,
         grant,
         parcel: parcel(index),
@@ -132,7 +134,7 @@ async fn sixteen_puts_and_gets_follow_each_other_and_are_answered_in_order() {
             _ => put(index, good),
         })
         .collect();
-    let answers = ask_all(client.link().await, &puts).await;
+    let answers = ask_all(client.link_as(&writer()).await, &puts).await;
     for (index, answer) in answers.iter().enumerate() {
         let expected = match index % 3 {
             2 => Err(Refusal::NoGrant),
@@ -161,7 +163,9 @@ async fn any_other_request_among_them_waits_for_those_before_and_lets_those_behi
     let have = || Request::Have {
         namespace: namespace(),
     };
-    let delete = Request::Delete { write: key() };
+    let delete = Request::Delete {
+        namespace: namespace(),
+    };
     let requests = [
         put(0, good),
         put(1, good),
@@ -172,7 +176,7 @@ async fn any_other_request_among_them_waits_for_those_before_and_lets_those_behi
         put(0, good),
         have(),
     ];
-    let answers = ask_all(client.link().await, &requests).await;
+    let answers = ask_all(client.link_as(&writer()).await, &requests).await;
     let held = |answer: &Answer| match answer {
         Answer::Held(set) => set.as_bytes().to_vec(),
         other => panic!("{other:?}"),
@@ -188,7 +192,7 @@ async fn any_other_request_among_them_waits_for_those_before_and_lets_those_behi
 async fn a_client_without_a_grant_makes_the_relay_hold_no_more_than_before() {
     let (relay, mechanism) = serving().await;
     let client = relay.connect().await;
-    let mut linked = client.link().await;
+    let mut linked = client.link_as(&writer()).await;
     for index in 0..4 {
         // What follows the first frame is not even looked at: it would be malformed.
         let mut plain = put(index, Grant::from_bytes([9; 16])).encode();
@@ -201,7 +205,7 @@ async fn a_client_without_a_grant_makes_the_relay_hold_no_more_than_before() {
     let other = relay.connect().await;
     let good = grant(&other, &mechanism).await;
     assert_eq!(
-        told(&ask(&mut other.link().await, &put(7, good)).await),
+        told(&ask(&mut other.link_as(&writer()).await, &put(7, good)).await),
         Ok("kept")
     );
     let repeated = ask(&mut linked, &put(7, Grant::from_bytes([9; 16]))).await;
@@ -217,7 +221,7 @@ async fn a_put_under_a_grant_opens_the_window_of_its_connection() {
     let good = grant(&client, &mechanism).await;
     let mut links = Vec::new();
     for index in 0..2 {
-        let mut linked = client.link().await;
+        let mut linked = client.link_as(&writer()).await;
         assert_eq!(told(&ask(&mut linked, &put(index, good)).await), Ok("kept"));
         links.push(linked);
     }
@@ -236,7 +240,7 @@ async fn a_stopping_relay_answers_the_put_that_has_begun_to_arrive() {
     let (relay, mechanism) = serving().await;
     let client = relay.connect().await;
     let good = grant(&client, &mechanism).await;
-    let mut linked = client.link().await;
+    let mut linked = client.link_as(&writer()).await;
     let sealed = linked.link.seal(&put(0, good).encode()).unwrap();
     linked.send.write_all(&sealed[..FRAME + 1]).await.unwrap();
     tokio::time::sleep(Duration::from_millis(200)).await;

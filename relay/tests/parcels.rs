@@ -9,14 +9,21 @@ use common::house::*;
 use common::{NOW, config};
 use valise_protocol::hash::sha256;
 use valise_protocol::id::{Grant, MailboxId, Namespace, WithdrawHash};
+use valise_protocol::key::{DhPublic, DhSecret};
 use valise_protocol::limits::{DAY, ENVELOPE, PARCEL};
-use valise_protocol::parcel::{ParcelBuffer, WriteKey};
+use valise_protocol::parcel::ParcelBuffer;
 use valise_protocol::wire::{Answer, Refusal, Request, Target};
 use valise_relay::config::Config;
 use valise_relay::store::{Spool, SpoolConfig, Store};
 
-fn key(number: u8) -> WriteKey {
-    WriteKey::from_bytes(&[number; 32])
+/// The public half of a write key: who puts and deletes there.
+fn writer(number: u8) -> DhPublic {
+    DhSecret::from_bytes(&[number; 32]).public()
+}
+
+/// Where it writes.
+fn namespace(number: u8) -> Namespace {
+    Namespace::of_writer(writer(number).as_bytes())
 }
 
 fn parcel(byte: u8) -> ParcelBuffer {
@@ -25,10 +32,16 @@ fn parcel(byte: u8) -> ParcelBuffer {
 
 fn put(write: u8, index: u32, grant: Grant, byte: u8) -> Request {
     Request::Put {
-        write: key(write),
+        namespace: namespace(write),
         index,
         grant,
         parcel: parcel(byte),
+    }
+}
+
+fn delete(write: u8) -> Request {
+    Request::Delete {
+        namespace: namespace(write),
     }
 }
 
@@ -54,7 +67,7 @@ async fn grant<S: Store>(
 
 /// Which parcels there are.
 async fn held<S: Store>(house: &House<S>, write: u8) -> Vec<u32> {
-    match house.ask(&stranger(), have(key(write).namespace())).await {
+    match house.ask(&stranger(), have(namespace(write))).await {
         Answer::Held(set) => (0..64).filter(|index| set.contains(*index)).collect(),
         other => panic!("{other:?}"),
     }
@@ -74,36 +87,54 @@ async fn every_role_is_told_of_parcels_what_the_specification_says() {
     house.store.allow_inbox(bare.address).await.unwrap();
     let inbox = mechanism.address.inbox();
     let good = grant(&house, Target::Inbox, inbox, 1).await;
-    house.ask(&stranger(), put(1, 0, good, 7)).await;
+    house.ask(&writer(1), put(1, 0, good, 7)).await;
     let unknown = Grant::from_bytes([9; 16]);
-    let namespace = key(1).namespace();
+    let namespace = namespace(1);
     let get = |address, namespace, index| Request::Get {
         address,
         namespace,
         index,
     };
-    let absent = key(2).namespace();
+    let absent = self::namespace(2);
     let secret = [3; 32];
     let withdraw = |inbox| Request::Withdraw { inbox, secret };
 
     use Refusal::{NoGrant, NotADevice, OtherParcel, UnknownInbox};
+    for (what, request, expected) in [
+        ("the same again", put(1, 0, good, 7), Ok("already")),
+        (
+            "the same without a grant",
+            put(1, 0, unknown, 7),
+            Ok("already"),
+        ),
+        ("other bytes", put(1, 0, good, 8), Err(OtherParcel)),
+        (
+            "other bytes without a grant",
+            put(1, 0, unknown, 8),
+            Err(OtherParcel),
+        ),
+        ("without a grant", put(1, 1, unknown, 7), Err(NoGrant)),
+    ] {
+        let answer = house.ask(&writer(1), request).await;
+        assert_eq!(told(&answer), expected, "{what}");
+    }
+    let answer = house.ask(&writer(2), delete(2)).await;
+    assert!(answer == Answer::Deleted(0));
+
     // What is asked, then what a stranger, a device, and another mechanism's device are told.
     let table = [
         ("have", have(namespace), [Ok("held"); 3]),
         ("have nothing", have(absent), [Ok("held"); 3]),
-        ("the same again", put(1, 0, good, 7), [Ok("already"); 3]),
         (
-            "the same without a grant",
-            put(1, 0, unknown, 7),
-            [Ok("already"); 3],
+            "put as somebody else",
+            put(1, 1, good, 7),
+            [Err(NotADevice); 3],
         ),
-        ("other bytes", put(1, 0, good, 8), [Err(OtherParcel); 3]),
         (
-            "other bytes without a grant",
-            put(1, 0, unknown, 8),
-            [Err(OtherParcel); 3],
+            "put as somebody else what is there",
+            put(1, 0, good, 7),
+            [Err(NotADevice); 3],
         ),
-        ("without a grant", put(1, 1, unknown, 7), [Err(NoGrant); 3]),
         (
             "get",
             get(mechanism.address, namespace, 0),
@@ -145,11 +176,7 @@ async fn every_role_is_told_of_parcels_what_the_specification_says() {
             withdraw(unserved.address.inbox()),
             [Err(UnknownInbox); 3],
         ),
-        (
-            "delete what is not there",
-            Request::Delete { write: key(2) },
-            [Ok("deleted"); 3],
-        ),
+        ("delete as somebody else", delete(1), [Err(NotADevice); 3]),
     ];
     let roles = [stranger(), mechanism.key(1), other.key(0)];
     for (what, request, expected) in table {
@@ -171,25 +198,14 @@ async fn a_reader_can_neither_write_nor_delete() {
     let mechanism = Mechanism::new(1);
     house.serve(&mechanism).await;
     let good = grant(&house, Target::Inbox, mechanism.address.inbox(), 1).await;
-    house.ask(&stranger(), put(1, 0, good, 7)).await;
-    // What a reader knows: the namespace. As a write key it is another attachment's.
-    let reader = WriteKey::from_bytes(key(1).namespace().as_bytes());
-    let delete = Request::Delete {
-        write: reader.clone(),
-    };
-    let answer = house.ask(&mechanism.key(0), delete).await;
-    assert!(answer == Answer::Deleted(0));
-    let squat = Request::Put {
-        write: reader,
-        index: 1,
-        grant: good,
-        parcel: parcel(8),
-    };
-    house.ask(&mechanism.key(0), squat).await;
+    house.ask(&writer(1), put(1, 0, good, 7)).await;
+    // What a reader knows: the namespace, and its own key.
+    for request in [delete(1), put(1, 1, good, 8)] {
+        let answer = house.ask(&mechanism.key(0), request).await;
+        assert_eq!(told(&answer), Err(Refusal::NotADevice));
+    }
     assert_eq!(held(&house, 1).await, [0]);
-    let answer = house
-        .ask(&stranger(), Request::Delete { write: key(1) })
-        .await;
+    let answer = house.ask(&writer(1), delete(1)).await;
     assert!(answer == Answer::Deleted(1));
     assert!(held(&house, 1).await.is_empty());
 }
@@ -211,7 +227,7 @@ async fn every_deposit_brings_another_grant_and_only_those_in_inboxes_are_good()
         let given = grant(&house, target, inbox, number).await;
         assert!(!seen.contains(&given));
         let index = seen.len() as u32;
-        let answer = house.ask(&stranger(), put(1, index, given, 7)).await;
+        let answer = house.ask(&writer(1), put(1, index, given, 7)).await;
         let expected = if good {
             Ok("kept")
         } else {
@@ -230,13 +246,13 @@ async fn every_deposit_brings_another_grant_and_only_those_in_inboxes_are_good()
     let Answer::Stored(_, given) = house.ask(&stranger(), replacement).await else {
         panic!()
     };
-    let answer = house.ask(&stranger(), put(1, 9, given, 7)).await;
+    let answer = house.ask(&writer(1), put(1, 9, given, 7)).await;
     assert_eq!(told(&answer), Ok("kept"));
     // A day later it has ended; what is there is told all the same.
     let late = NOW.plus(DAY + 1);
-    let answer = house.ask_at(&stranger(), put(1, 10, given, 7), late).await;
+    let answer = house.ask_at(&writer(1), put(1, 10, given, 7), late).await;
     assert_eq!(told(&answer), Err(Refusal::NoGrant));
-    let answer = house.ask_at(&stranger(), put(1, 9, given, 7), late).await;
+    let answer = house.ask_at(&writer(1), put(1, 9, given, 7), late).await;
     assert_eq!(told(&answer), Ok("already"));
 }
 
@@ -260,26 +276,24 @@ async fn a_full_account_and_a_full_store_are_told_to_who_puts_and_use_no_grant_u
         (3, two, Err(Refusal::RelayFull)),
         (0, two, Ok("already")),
     ] {
-        let answer = house.ask(&stranger(), put(1, index, grant, 7)).await;
+        let answer = house.ask(&writer(1), put(1, index, grant, 7)).await;
         assert_eq!(told(&answer), expected, "{index}");
     }
-    house
-        .ask(&stranger(), Request::Delete { write: key(1) })
-        .await;
+    house.ask(&writer(1), delete(1)).await;
     assert_eq!(
-        told(&house.ask(&stranger(), put(1, 2, one, 7)).await),
+        told(&house.ask(&writer(1), put(1, 2, one, 7)).await),
         Ok("kept")
     );
 }
 
 #[tokio::test]
-async fn parcels_outlive_every_envelope_of_the_same_day_and_then_expire() {
+async fn parcels_outlive_every_envelope_of_the_same_fortnight_and_then_expire() {
     let house = House::new(&config());
     let mechanism = Mechanism::new(1);
     house.serve(&mechanism).await;
     let good = grant(&house, Target::Inbox, mechanism.address.inbox(), 1).await;
-    house.ask(&stranger(), put(1, 0, good, 7)).await;
-    let end = NOW.plus(37 * DAY);
+    house.ask(&writer(1), put(1, 0, good, 7)).await;
+    let end = NOW.plus((37 + 14) * DAY);
     house.store.expire(end).await.unwrap();
     assert_eq!(house.store.usage().await.unwrap().inbox_envelopes, 0);
     assert_eq!(held(&house, 1).await, [0]);
@@ -319,10 +333,10 @@ async fn removing_an_inbox_takes_its_parcels_and_its_grants() {
     let mechanism = Mechanism::new(1);
     house.serve(&mechanism).await;
     let good = grant(&house, Target::Inbox, mechanism.address.inbox(), 1).await;
-    house.ask(&stranger(), put(1, 0, good, 7)).await;
+    house.ask(&writer(1), put(1, 0, good, 7)).await;
     house.store.remove_inbox(mechanism.address).await.unwrap();
     assert!(held(&house, 1).await.is_empty());
-    let answer = house.ask(&stranger(), put(1, 0, good, 7)).await;
+    let answer = house.ask(&writer(1), put(1, 0, good, 7)).await;
     assert_eq!(told(&answer), Err(Refusal::UnknownInbox));
 }
 
@@ -344,7 +358,7 @@ async fn after_a_restart_parcels_are_there_and_grants_are_not() {
     let inbox = mechanism.address.inbox();
     let good = grant(&house, Target::Inbox, inbox, 1).await;
     for index in [0, 2, 5] {
-        let answer = house.ask(&stranger(), put(1, index, good, 7)).await;
+        let answer = house.ask(&writer(1), put(1, index, good, 7)).await;
         assert_eq!(told(&answer), Ok("kept"));
     }
     house.store.close().await.unwrap();
@@ -353,14 +367,14 @@ async fn after_a_restart_parcels_are_there_and_grants_are_not() {
     assert_eq!(held(&house, 1).await, [0, 2, 5]);
     let get = Request::Get {
         address: mechanism.address,
-        namespace: key(1).namespace(),
+        namespace: namespace(1),
         index: 2,
     };
     assert!(house.ask(&mechanism.key(0), get).await == Answer::Parcel(Some(parcel(7))));
-    let answer = house.ask(&stranger(), put(1, 1, good, 7)).await;
+    let answer = house.ask(&writer(1), put(1, 1, good, 7)).await;
     assert_eq!(told(&answer), Err(Refusal::NoGrant));
     // The same deposit again gives another.
     let good = grant(&house, Target::Inbox, inbox, 1).await;
-    let answer = house.ask(&stranger(), put(1, 1, good, 7)).await;
+    let answer = house.ask(&writer(1), put(1, 1, good, 7)).await;
     assert_eq!(told(&answer), Ok("kept"));
 }

@@ -265,7 +265,9 @@ async fn stages(store: &Spool, things: &Journal) -> Option<BTreeMap<u32, Vec<u32
         let card = store.card(address(1)).await.ok().flatten();
         found.insert(CARD, vec![card.map_or(0, |card| card[0].into())]);
     }
-    for (client, round) in (0..CARRIERS).flat_map(|client| (0..ATTACHMENTS).map(move |n| (client, n))) {
+    for (client, round) in
+        (0..CARRIERS).flat_map(|client| (0..ATTACHMENTS).map(move |n| (client, n)))
+    {
         let (attachment, thing) = attachment(client, round);
         match try_parcels(store, attachment, START).await?[..] {
             [] => None,

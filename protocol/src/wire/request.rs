@@ -218,10 +218,10 @@ impl Request {
         let (header, _) = split::<RequestHeader>(frame).ok()?;
         match Head::of(header).ok()? {
             Head::Put {
-                write,
+                namespace,
                 index,
                 grant,
-            } => Some((write.namespace(), index, grant)),
+            } => Some((namespace, index, grant)),
             _ => None,
         }
     }

@@ -158,11 +158,13 @@ impl<'a, S: Store> Reading<'a, S> {
             return Ok(Read::Nonsense(ONE_FRAME));
         };
         let now = shared.clock.now();
-        if kind == RequestKind::Put && !shared.service.admits_put(&first, now).await {
+        if kind == RequestKind::Put
+            && let Err(refusal) = shared.service.admit_put(&self.client, &first, now).await
+        {
             for _ in 1..kind.frames_up() {
                 self.frame(vec![0; FRAME], 0).await?;
             }
-            return Ok(Read::Refused(kind, Refusal::NoGrant));
+            return Ok(Read::Refused(kind, refusal));
         }
         let mut plain = Vec::with_capacity(kind.frames_up() * FRAME_PLAIN);
         plain.extend_from_slice(first.as_slice());

@@ -21,7 +21,7 @@ use super::load::Way;
 use super::open;
 use super::puts::IncomingParcel;
 use super::record::{ParcelName, Record};
-use super::removals::{Edits, Removal, apply, plan, plan_all};
+use super::removals::{Edits, Removal, apply, plan};
 use super::rewrap::Rewrap;
 use super::segment::{Place, Segment, Sort, Title};
 use super::shared::Shared;
@@ -348,7 +348,8 @@ impl Writer {
             }
             return Err(error);
         }
-        self.active.insert(sort, Active::new(&*shared.disk, segment, 0)?);
+        self.active
+            .insert(sort, Active::new(&*shared.disk, segment, 0)?);
         self.reap()
     }
 
