@@ -66,9 +66,18 @@ fn files_are_stored_told_of_and_taken_back() {
     let relay = scene.stage.serve();
     let (film, scan) = (scene.file("film", 5 * MEBIBYTE), scene.file("scan", 10));
     let files = [film.as_path(), &scan];
-    let sent = scene.send(&files).receiving("--phrase-fd").run().succeeded();
+    let sent = scene
+        .send(&files)
+        .receiving("--phrase-fd")
+        .run()
+        .succeeded();
     let phrase = sent.received.clone().unwrap();
-    assert!(sent.stdout.contains("All files are stored at the relay: 28 parcels."), "{}", sent.stdout);
+    assert!(
+        sent.stdout
+            .contains("All files are stored at the relay: 28 parcels."),
+        "{}",
+        sent.stdout
+    );
     let told = scene.status(&phrase, &files);
     assert!(told.stdout.contains("24 of 24 parcels"), "{}", told.stdout);
     assert!(told.stdout.contains("4 of 4 parcels"), "{}", told.stdout);
@@ -78,15 +87,27 @@ fn files_are_stored_told_of_and_taken_back() {
         .secret("--phrase-fd", &phrase)
         .run()
         .succeeded();
-    assert!(again.stdout.contains("All files are stored"), "{}", again.stdout);
+    assert!(
+        again.stdout.contains("All files are stored"),
+        "{}",
+        again.stdout
+    );
     let back = scene
         .send(&files)
         .args(["--withdraw"])
         .secret("--phrase-fd", &phrase)
         .run()
         .succeeded();
-    assert!(back.stdout.contains("is deleted at the relay"), "{}", back.stdout);
-    assert!(back.stdout.contains("28 parcels are deleted"), "{}", back.stdout);
+    assert!(
+        back.stdout.contains("is deleted at the relay"),
+        "{}",
+        back.stdout
+    );
+    assert!(
+        back.stdout.contains("28 parcels are deleted"),
+        "{}",
+        back.stdout
+    );
     let told = scene.status(&phrase, &files);
     assert!(told.stdout.contains("0 of 24 parcels"), "{}", told.stdout);
     relay.stop();

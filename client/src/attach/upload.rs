@@ -39,6 +39,10 @@ pub struct Upload<'a> {
 struct Attempt {
     connection: Connection,
     lanes: Arc<Semaphore>,
+    /// Parcels that may be on their way, all files together.
+    flight: Arc<Semaphore>,
+    /// The same number.
+    most_in_flight: usize,
     grant: Grant,
     pace: Option<Arc<Pace>>,
     progress: Arc<Progress>,
@@ -64,8 +68,12 @@ const LONGEST_PAUSE: u64 = 30;
 const FILES: usize = 6;
 /// The most links that carry one file.
 const MOST_LANES: usize = 8;
-/// A file gets another link for each so many parcels that are missing.
-const PER_LANE: usize = 8;
+/// Parcels on their way for each link: the relay reads one while it answers two.
+const PER_LANE: usize = 3;
+/// What is on its way when a connection breaks travels again: at most one parcel of so many, so that twenty breaks cost a twentieth.
+const BREAK: u64 = 320;
+/// But no fewer than these are on their way, and no more.
+const FLIGHT: (u64, u64) = (2, 24);
 /// Parcels that are sealed ahead of the links, for one file.
 const SEALED: usize = 4;
 
@@ -181,9 +189,17 @@ async fn attempt(
     progress: &Arc<Progress>,
 ) -> Result<(), Stop> {
     let connection = Connection::dial_for(Purpose::Parcels, job.relay, job.now).await?;
+    let parcels: u64 = job
+        .items
+        .iter()
+        .map(|item| u64::from(item.file.count))
+        .sum();
+    let most_in_flight = (parcels / BREAK).clamp(FLIGHT.0, FLIGHT.1) as usize;
     let attempt = Arc::new(Attempt {
         connection,
         lanes: Arc::new(Semaphore::new(LINKS - 1)),
+        flight: Arc::new(Semaphore::new(most_in_flight)),
+        most_in_flight,
         grant,
         pace: job.pace.clone(),
         progress: progress.clone(),
@@ -238,7 +254,8 @@ async fn carry(
         return Ok(());
     }
     let mut links = vec![(link, lane)];
-    let wanted = (missing.len() / PER_LANE).min(MOST_LANES);
+    let useful = attempt.most_in_flight.min(missing.len());
+    let wanted = useful.div_ceil(PER_LANE).min(MOST_LANES);
     while links.len() < wanted
         && let Ok(lane) = attempt.lanes.clone().try_acquire_owned()
     {
@@ -289,8 +306,9 @@ impl Attempt {
     async fn put_all(&self, link: OpenLink, item: &Item, take: &Sealed) -> Result<(), Stop> {
         let (namespace, grant) = (item.namespace, self.grant);
         let next = || {
-            let take = take.clone();
+            let (take, flight) = (take.clone(), self.flight.clone());
             async move {
+                let on_its_way = flight.acquire_owned().await.ok()?;
                 let (index, parcel) = take.lock().await.recv().await?;
                 let put = Request::Put {
                     namespace,
@@ -298,10 +316,10 @@ impl Attempt {
                     grant,
                     parcel,
                 };
-                Some(((), put))
+                Some((on_its_way, put))
             }
         };
-        let heard = |(), answer| match answer {
+        let heard = |_: OwnedSemaphorePermit, answer| match answer {
             Answer::Kept(_) => {
                 item.note_one();
                 self.progress.add(PARCEL as u64);
