@@ -293,6 +293,10 @@ def op_attach(i):
             "content": content}
 
 
+def op_holders(i):
+    return {f"holder-{n}": r for n, r in enumerate(v.holders_after(many(i, "known-%d"), many(i, "repeat-%d")))}
+
+
 def op_attachments(i):
     for raw in many(i, "good-%d"):
         v.read_attachment(raw)
