@@ -20,6 +20,7 @@ pub mod descriptor;
 pub mod stretch;
 pub mod words;
 pub mod parcel;
+pub mod file;
 pub mod phrase;
 mod noise;
 pub mod card;

@@ -49,7 +49,7 @@ pub const ATTACHMENT: u64 = PARCELS as u64 * PARCEL_PLAIN as u64;
 pub const ATTACHMENTS: usize = 10_000;
 /// The longest content of a submission, files' list included (spec §9.4).
 pub const CONTENT: usize = 54_000;
-/// The longest list of files that stands in a content.
+/// The longest encoding of the files that stand in a content.
 pub const LIST_HERE: usize = 16_384;
 /// The longest list of files that is a file of its own.
 pub const LIST: u64 = 8 << 20;

@@ -142,7 +142,7 @@ impl FileHash {
 
 impl AttachmentKeys {
     /// From the root of a phrase, or where addressees must not be linked from its keys for one mechanism (spec §9.1).
-    pub(crate) fn derive(base: &[u8; KEY], hash: &FileHash) -> Self {
+    pub fn derive(base: &[u8; KEY], hash: &FileHash) -> Self {
         Self {
             file: FileKey(expand(base, &[b"valise1/file", &hash.0])),
             write: WriteKey(DhSecret::from_bytes(&expand(

@@ -4,6 +4,8 @@
 //! format, the operations and the kinds of failure.
 #![allow(clippy::unwrap_used)]
 
+#[path = "vectors/attached.rs"]
+mod attached;
 #[path = "vectors/card.rs"]
 mod card;
 #[path = "vectors/envelope.rs"]
@@ -18,6 +20,8 @@ pub mod made;
 mod message;
 #[path = "vectors/name.rs"]
 mod name;
+#[path = "vectors/parcel.rs"]
+mod parcel;
 #[path = "vectors/phrase.rs"]
 mod phrase;
 #[path = "vectors/primitive.rs"]
@@ -33,10 +37,11 @@ mod wire;
 #[path = "vectors/world.rs"]
 mod world;
 
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use self::fault::Fault;
-use self::vector::{Values, Vector};
+use self::vector::{Inputs, Values, Vector};
 
 /// What an operation does.
 type Operation = fn(&Vector) -> Result<Values, Fault>;
@@ -78,15 +83,37 @@ fn operation(op: &str) -> Option<Operation> {
         "request-headers" => wire::request_headers,
         "answer-headers" => wire::answer_headers,
         "poll" => wire::poll,
+        "get" => wire::get,
+        "write" => wire::write,
+        "held" => wire::held,
+        "file-keys" => parcel::file_keys,
+        "padding" => parcel::padding,
+        "parcel-seal" => parcel::seal,
+        "parcel-open" => parcel::open,
+        "file" => parcel::file,
+        "attachment" => attached::attachment,
+        "attachments" => attached::attachments,
+        "list" => attached::list,
+        "long-list" => attached::long_list,
+        "attach" => attached::attach,
+        "holders" => attached::holders,
         _ => return None,
     })
 }
 
 /// Runs a vector; in the error, what it does and should not do.
-fn check(vector: &Vector) -> Result<(), String> {
-    let run = operation(&vector.op).ok_or_else(|| format!("unknown operation {}", vector.op))?;
+fn check(vector: &Vector, described: &BTreeMap<String, Inputs>) -> Result<(), String> {
+    let unknown = || format!("unknown operation {}", vector.op);
+    let run = operation(&vector.op).ok_or_else(unknown)?;
+    let inputs = described.get(&vector.op).ok_or_else(unknown)?;
+    if let Some(name) = inputs.stranger(&vector.inputs) {
+        return Err(format!("unknown input {name}"));
+    }
     let outputs = match (run(vector), vector.expect.as_str()) {
-        (Ok(outputs), "ok") => outputs,
+        (Ok(outputs), "ok") => match vector.inputs.unread() {
+            Some(name) => return Err(format!("the input {name} does nothing")),
+            None => outputs,
+        },
         (Ok(_), kind) => return Err(format!("accepted, not {kind}")),
         (Err(fault), "ok") => return Err(format!("refused: {fault:?}")),
         (Err(fault), kind) if fault::is(kind, &fault) => wire::after_refusal(vector),
@@ -100,9 +127,10 @@ fn check(vector: &Vector) -> Result<(), String> {
 
 /// The same, where a panic is one more way to fail.
 fn faults<'a>(vectors: impl Iterator<Item = &'a Vector>) -> Vec<String> {
+    let described = vector::operations();
     vectors
         .filter_map(|vector| {
-            let checked = catch_unwind(AssertUnwindSafe(|| check(vector)));
+            let checked = catch_unwind(AssertUnwindSafe(|| check(vector, &described)));
             let why = checked
                 .unwrap_or_else(|_| Err("panicked".to_owned()))
                 .err()?;
@@ -123,7 +151,7 @@ fn every_vector_comes_out_as_it_says() {
         elsewhere.len()
     );
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert!(here.len() >= 165 && elsewhere.len() >= 4);
+    assert!(here.len() >= 345 && elsewhere.len() >= 4);
 }
 
 #[test]
@@ -144,4 +172,24 @@ fn what_is_made_here_comes_out_as_it_says() {
         .collect();
     let wrong = faults(made.iter());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_is_not_described_is_not_passed_over() {
+    let fault = |op: &str, input: &str| {
+        let text = format!("op: {op}\nexpect: ok\nspec: §1\nabout: x\n\n{input}\n---\n");
+        faults([Vector::read("x", &text)].iter()).join("")
+    };
+    assert_eq!(fault("nothing", "x: 00"), "x: unknown operation nothing");
+    assert_eq!(fault("kem-check", "x: 00"), "x: unknown input x");
+    assert_eq!(fault("kem-check", "ek= 00"), "x: unknown input ek");
+    assert_eq!(
+        fault("attachments", "good-x: 00"),
+        "x: unknown input good-x"
+    );
+    let gap = fault("attachments", "good-1: 00");
+    assert_eq!(gap, "x: the input good-1 does nothing");
+    for op in vector::operations().keys() {
+        assert!(op == CERTIFICATE || operation(op).is_some(), "{op}");
+    }
 }

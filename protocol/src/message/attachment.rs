@@ -7,9 +7,9 @@ use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 
 use crate::cbor;
 use crate::id::Namespace;
-use crate::limits::{ATTACHMENT, ATTACHMENTS, FILE_NAME, LIST, MEDIA_TYPE};
+use crate::limits::{ATTACHMENT, ATTACHMENTS, FILE_NAME, LIST, LIST_HERE, MEDIA_TYPE};
 use crate::message::MessageError;
-use crate::parcel::{FileHash, FileKey};
+use crate::parcel::{AttachmentKeys, FileHash, FileKey};
 
 /// One file.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
@@ -69,6 +69,19 @@ pub enum Attached {
 }
 
 impl Attachment {
+    /// What stands for a list of files: its keys, the length of its plaintext and its hash.
+    pub(super) fn of_list(keys: &AttachmentKeys, length: u64, hash: FileHash) -> Self {
+        Self {
+            key: keys.file.clone(),
+            namespace: keys.write.namespace(),
+            length,
+            hash,
+            name: None,
+            media_type: LIST_TYPE.to_owned(),
+            metadata: Metadata::Unknown,
+        }
+    }
+
     /// Checks lengths and texts.
     ///
     /// # Errors
@@ -89,31 +102,43 @@ impl Attachment {
 }
 
 impl Attached {
-    /// Checks what stands here.
+    /// Checks what stands here. How long a list is does not matter as long as it is not too long: nobody can tell here whether the
+    /// files would have fitted.
     ///
     /// # Errors
-    /// [`MessageError::Attachments`].
+    /// [`MessageError`].
     pub fn check(&self) -> Result<(), MessageError> {
         match self {
-            Self::Here(files) => check_list(files),
+            Self::Here(files) => {
+                check_list(files)?;
+                at_most(encode_list(files).len() as u64, LIST_HERE as u64)
+            }
             Self::List(list) => {
+                list.check()?;
                 let plain = list.name.is_none()
                     && list.media_type == LIST_TYPE
-                    && list.metadata == Metadata::Unknown
-                    && list.length <= LIST;
-                if plain {
-                    list.check()
-                } else {
-                    Err(MessageError::Attachments)
+                    && list.metadata == Metadata::Unknown;
+                if !plain {
+                    return Err(MessageError::FileList);
                 }
+                at_most(list.length, LIST)
             }
         }
     }
 }
 
-/// Puts files into the order in which they are listed; one that is there twice is there once.
+const fn at_most(length: u64, limit: u64) -> Result<(), MessageError> {
+    if length <= limit {
+        Ok(())
+    } else {
+        Err(MessageError::TooLong)
+    }
+}
+
+/// Puts files into the order in which they are listed. Of equal ones, which have one namespace, that with the lesser encoding is
+/// listed: it does not matter in which order they were given.
 pub fn in_order(mut files: Vec<Attachment>) -> Vec<Attachment> {
-    files.sort_by_key(|file| file.namespace);
+    files.sort_by_cached_key(|file| (file.namespace, cbor::encode(file)));
     files.dedup_by_key(|file| file.namespace);
     files
 }
@@ -133,13 +158,13 @@ pub fn decode_list(bytes: &[u8]) -> Result<Vec<Attachment>, MessageError> {
     Ok(files)
 }
 
-fn check_list(files: &[Attachment]) -> Result<(), MessageError> {
+pub(super) fn check_list(files: &[Attachment]) -> Result<(), MessageError> {
     if !(1..=ATTACHMENTS).contains(&files.len()) {
         return Err(MessageError::Attachments);
     }
     let ascending = |pair: &[Attachment]| pair[0].namespace < pair[1].namespace;
     if !files.windows(2).all(ascending) {
-        return Err(MessageError::Attachments);
+        return Err(MessageError::FileOrder);
     }
     files.iter().try_for_each(Attachment::check)
 }

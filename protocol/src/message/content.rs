@@ -8,9 +8,10 @@ use thiserror::Error;
 
 use crate::cbor;
 use crate::id::Address;
-use crate::limits::{CONTENT, NOTE, OTHERS, TEXT};
+use crate::limits::{CONTENT, LIST_HERE, NOTE, OTHERS, TEXT};
 use crate::message::MessageError;
-use crate::message::attachment::Attached;
+use crate::message::attachment::{Attached, Attachment, check_list, encode_list, in_order};
+use crate::parcel::{AttachmentKeys, FileHash};
 
 /// Answers on handling that contradict each other.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -159,11 +160,38 @@ impl Content {
     /// [`MessageError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, MessageError> {
         if bytes.len() > CONTENT {
-            return Err(MessageError::TextLength);
+            return Err(MessageError::TooLong);
         }
         let content: Self = cbor::decode(bytes)?;
         content.check()?;
         Ok(content)
+    }
+
+    /// Attaches files: in their order, as an array where it fits, otherwise by a list. Gives the plaintext of that list, a file to be
+    /// sent like the others; `keys` are of the root, or for one mechanism, as for the others.
+    ///
+    /// # Errors
+    /// [`MessageError`] where there are too many files, or what is said of one is not as it must be.
+    pub fn attach(
+        &mut self,
+        files: Vec<Attachment>,
+        keys: impl FnOnce(&FileHash) -> AttachmentKeys,
+    ) -> Result<Option<Vec<u8>>, MessageError> {
+        let files = in_order(files);
+        if files.is_empty() {
+            self.attached = None;
+            return Ok(None);
+        }
+        check_list(&files)?;
+        let array = encode_list(&files);
+        self.attached = Some(Attached::Here(files));
+        if array.len() <= LIST_HERE && cbor::encode(self).len() <= CONTENT {
+            return Ok(None);
+        }
+        let hash = FileHash::of(&array);
+        let list = Attachment::of_list(&keys(&hash), array.len() as u64, hash);
+        self.attached = Some(Attached::List(Box::new(list)));
+        Ok(Some(array))
     }
 
     /// Checks, as the mechanism that it was sent to, that it is not among the others.

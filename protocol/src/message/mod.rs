@@ -45,9 +45,21 @@ pub enum MessageError {
     /// The other addressees are too many, out of order, or name one twice or the one addressed.
     #[error("the list of other addressees is malformed")]
     Addressees,
-    /// What is said of the attached files is malformed, or nothing is said of who holds their parcels.
+    /// What is said of an attached file is malformed, or there are none or too many.
     #[error("the list of attached files is malformed")]
     Attachments,
+    /// The attached files are not in the order of their namespaces, or one is there twice.
+    #[error("the attached files are out of order")]
+    FileOrder,
+    /// What stands for a list of files has a name, another media type or other metadata.
+    #[error("what should list the attached files is no such list")]
+    FileList,
+    /// Files without the relays that hold them, or such relays without files.
+    #[error("files and the relays that hold them do not come together")]
+    Holders,
+    /// The content, the attached files that stand in it, or their list are longer than they may be.
+    #[error("the content or the list of attached files is too long")]
+    TooLong,
     /// A time is not on the hour.
     #[error("the time of writing is not on the hour")]
     NotOnTheHour,
@@ -309,7 +321,7 @@ fn decode_submission(bytes: &[u8]) -> Result<Message, MessageError> {
     let map: SubmissionMap = cbor::decode(bytes)?;
     let content = Content::decode(&map.content)?;
     if content.attached.is_some() != map.holders.is_some() {
-        return Err(MessageError::Attachments);
+        return Err(MessageError::Holders);
     }
     let reply = ReplyKeys {
         prekey: Prekey {
@@ -404,6 +416,19 @@ impl Submission {
     /// [`MessageError`] where the submission was put together by hand.
     pub fn content(&self) -> Result<Content, MessageError> {
         Content::decode(&self.content)
+    }
+
+    /// Adds the relays that a repeat of it names behind those known, each once, as long as there is room. Nothing else in a repeat
+    /// counts, and where this one has no files, nothing at all (spec §9.4).
+    pub fn add_holders(&mut self, repeat: &Self) {
+        if self.holders.is_empty() {
+            return;
+        }
+        for holder in &repeat.holders {
+            if self.holders.len() < RELAYS && !self.holders.contains(holder) {
+                self.holders.push(*holder);
+            }
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 use super::*;
 use crate::card::tests::{Mechanism, NOW};
 use crate::id::{Address, Namespace};
-use crate::limits::{ATTACHMENT, LIST, MESSAGE, NOTE, TEXT};
-use crate::parcel::{FileHash, FileKey};
+use crate::limits::{ATTACHMENT, CONTENT, LIST, LIST_HERE, MESSAGE, NOTE, TEXT};
+use crate::parcel::{AttachmentKeys, FileHash, FileKey};
 use crate::prekey::PrekeySecret;
 use crate::testing::rng;
 
@@ -316,31 +316,159 @@ fn attached_files_over_their_limits_are_refused() {
     let malformed = Some(MessageError::Malformed);
     assert_eq!(decode_list(&encode_list(&many(10_001))).err(), malformed);
     assert_eq!(decode_list(&encode_list(&[])).err(), refused);
+}
+
+#[test]
+fn attached_files_out_of_order_are_refused() {
+    let refused = Some(MessageError::FileOrder);
     let twice = Attached::Here(vec![attachment("a"), attachment("a")]);
     assert_eq!(with_files(twice, 1).err(), refused);
+    let mut files = many(3);
+    files.swap(1, 2);
+    assert_eq!(decode_list(&encode_list(&files)).err(), refused);
+    assert_eq!(with_files(Attached::Here(files), 1).err(), refused);
+}
+
+#[test]
+fn what_stands_for_a_list_says_nothing_else() {
+    let refused = Some(MessageError::FileList);
     let listed = |alter: fn(&mut Attachment)| {
         let mut list = list();
         alter(&mut list);
         with_files(Attached::List(Box::new(list)), 1).err()
     };
-    assert_eq!(listed(|list| list.length = LIST + 1), refused);
     assert_eq!(listed(|list| list.name = Some("list".into())), refused);
     assert_eq!(listed(|list| list.metadata = Metadata::Kept), refused);
     assert_eq!(
         listed(|list| list.media_type = "text/plain".into()),
         refused
     );
+    let too_long = Some(MessageError::TooLong);
+    assert_eq!(listed(|list| list.length = LIST + 1), too_long);
+    assert_eq!(listed(|list| list.length = 0), None);
+}
+
+/// Files whose encoding has so many bytes: the name of one of them fills what is left.
+fn of_length(length: usize) -> Vec<Attachment> {
+    let fits = |count: &usize| encode_list(&many(*count)).len() + 30 <= length;
+    let count = (1..).take_while(fits).last().unwrap();
+    let mut files = many(count);
+    files[0].name = Some("n".repeat(30));
+    let room = length - encode_list(&files).len();
+    files[0].name = Some("n".repeat(30 + room));
+    assert_eq!(encode_list(&files).len(), length);
+    files
+}
+
+#[test]
+fn files_that_fill_more_than_their_part_of_a_content_are_refused() {
+    let files = |length| Attached::Here(of_length(length));
+    assert_eq!(with_files(files(LIST_HERE), 1).err(), None);
+    let refused = Some(MessageError::TooLong);
+    assert_eq!(with_files(files(LIST_HERE + 1), 1).err(), refused);
+    let list = encode_list(&of_length(LIST_HERE + 1));
+    assert!(
+        decode_list(&list).is_ok(),
+        "a list is not held to that length"
+    );
+    assert!(decode_list(&encode_list(&many(1))).is_ok(), "nor to more");
+}
+
+#[test]
+fn a_content_over_its_limit_is_refused() {
+    let length = |files: &[Attachment], text: usize| {
+        let content = Content {
+            attached: Some(Attached::Here(files.to_vec())),
+            ..content(&"x".repeat(text))
+        };
+        let bytes = content.encode();
+        (bytes.len(), Content::decode(&bytes).err())
+    };
+    let files = many(70);
+    let (short, _) = length(&files, 40_000);
+    let room = 40_000 + CONTENT - short;
+    assert_eq!(length(&files, room), (CONTENT, None));
+    let refused = Some(MessageError::TooLong);
+    assert_eq!(length(&files, room + 1), (CONTENT + 1, refused));
+}
+
+fn keys(hash: &FileHash) -> AttachmentKeys {
+    AttachmentKeys::derive(&[9; 32], hash)
+}
+
+#[test]
+fn files_stand_in_the_content_where_they_fit_and_in_a_list_where_not() {
+    let attach = |text: &str, files| {
+        let mut content = content(text);
+        let list = content.attach(files, keys).unwrap();
+        content.check().unwrap();
+        (content, list)
+    };
+    let (none, list) = attach("a case", vec![]);
+    assert!(none.attached.is_none() && list.is_none());
+    let (here, list) = attach("a case", of_length(LIST_HERE));
+    assert!(here.attached == Some(Attached::Here(of_length(LIST_HERE))) && list.is_none());
+    let (listed, list) = attach("a case", of_length(LIST_HERE + 1));
+    assert!(decode_list(&list.unwrap()).unwrap() == of_length(LIST_HERE + 1));
+    assert!(matches!(listed.attached, Some(Attached::List(_))));
+    // Each by itself fits.
+    let (listed, list) = attach(&"x".repeat(TEXT), many(40));
+    let Some(Attached::List(attached)) = listed.attached else {
+        panic!("together they do not fit")
+    };
+    let (list, hash) = (list.unwrap(), attached.hash);
+    assert!(hash == FileHash::of(&list) && attached.length == list.len() as u64);
+    assert_eq!(attached.namespace, keys(&hash).write.namespace());
+    assert!(attached.key == keys(&hash).file);
+    let too_many = content("a case").attach(many(10_001), keys).err();
+    assert_eq!(too_many, Some(MessageError::Attachments));
+}
+
+#[test]
+fn of_equal_files_one_is_listed_whatever_their_order() {
+    let named = |name: &str| Attachment {
+        name: Some(name.into()),
+        ..attachment("a")
+    };
+    let listed = |files: [&str; 3]| in_order(files.map(named).into());
+    for files in [["b", "a", "c"], ["c", "b", "a"], ["a", "c", "b"]] {
+        assert!(listed(files) == [named("a")]);
+    }
 }
 
 #[test]
 fn files_and_who_holds_them_come_together() {
     let here = || Attached::Here(vec![attachment("a")]);
-    assert_eq!(with_files(here(), 0).err(), Some(MessageError::Attachments));
+    assert_eq!(with_files(here(), 0).err(), Some(MessageError::Holders));
     assert_eq!(with_files(here(), 9).err(), Some(MessageError::Malformed));
     let Message::Submission(mut without) = submission("a case") else {
         panic!("a submission")
     };
     without.holders = vec![RelayId::from_bytes([4; 32])];
     let read = Message::decode(&Message::Submission(without).encode());
-    assert_eq!(read.err(), Some(MessageError::Attachments));
+    assert_eq!(read.err(), Some(MessageError::Holders));
+}
+
+#[test]
+fn a_repeat_adds_the_relays_that_were_not_known() {
+    let held_by = |ids: &[u8]| {
+        let Message::Submission(mut submission) = submission("a case") else {
+            panic!("a submission")
+        };
+        submission.holders = ids
+            .iter()
+            .map(|id| RelayId::from_bytes([*id; 32]))
+            .collect();
+        submission
+    };
+    for (known, repeat, all) in [
+        (&[2, 1][..], &[3, 1, 3][..], &[2, 1, 3][..]),
+        (&[1, 2, 3, 4, 5, 6, 7], &[9, 8], &[1, 2, 3, 4, 5, 6, 7, 9]),
+        (&[1], &[], &[1]),
+        (&[], &[1], &[]),
+    ] {
+        let mut submission = held_by(known);
+        submission.add_holders(&held_by(repeat));
+        assert!(submission == held_by(all), "{known:?} {repeat:?}");
+    }
 }

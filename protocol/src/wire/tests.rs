@@ -257,11 +257,11 @@ fn where_a_put_goes_is_told_by_its_first_frame_and_by_no_other() {
         let first = plain.first_chunk::<FRAME_PLAIN>().unwrap();
         let expected = match &request {
             Request::Put {
-                write,
+                namespace,
                 index,
                 grant,
                 ..
-            } => Some((write.namespace(), *index, *grant)),
+            } => Some((*namespace, *index, *grant)),
             _ => None,
         };
         assert_eq!(Request::put_in_first_frame(first), expected, "{request:?}");

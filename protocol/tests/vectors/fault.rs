@@ -1,10 +1,12 @@
 //! Failures: the vectors' vocabulary, and the errors of this crate that mean the same.
 
+use valise_protocol::aead::Unauthentic;
 use valise_protocol::card::{CardError, ProofError, RequestError, TooFewFresh};
 use valise_protocol::cbor::Malformed;
 use valise_protocol::contact::ContactError;
 use valise_protocol::descriptor::DescriptorError;
 use valise_protocol::envelope::{OpenError, SealError};
+use valise_protocol::file::FileError;
 use valise_protocol::id::NameError;
 use valise_protocol::kem::BadKemKey;
 use valise_protocol::key::{BadSignature, ZeroSecret};
@@ -21,12 +23,14 @@ pub enum Fault {
     Descriptor(DescriptorError),
     /// Message 2 asks for work.
     Effort(u32),
+    File(FileError),
     Fresh(TooFewFresh),
     Kem(BadKemKey),
     Link(LinkError),
     Message(MessageError),
     Name(NameError),
     Open(OpenError),
+    Parcel(Unauthentic),
     Phrase(PhraseError),
     Proof(ProofError),
     /// What a relay says.
@@ -34,6 +38,8 @@ pub enum Fault {
     Request(RequestError),
     Seal(SealError),
     Signature(BadSignature),
+    /// No parcel, or no plaintext of one, by its length: there is no room for it here.
+    Size,
     Wire(Malformed),
     /// The writer of an answer or a copy is not on the roster that it needs.
     Writer,
@@ -57,13 +63,20 @@ pub fn errors(kind: &str) -> Option<fn(&Fault) -> bool> {
         "wrong-length" => |f| {
             matches!(
                 f,
-                Open(O::WrongLength(_)) | Name(NameError::Length(_)) | Wire(_)
+                Open(O::WrongLength(_))
+                    | Name(NameError::Length(_))
+                    | Wire(_)
+                    | Size
+                    | File(FileError::Parcels)
             )
         },
         "too-long" => |f| {
             matches!(
                 f,
-                Card(C::TooLarge | C::Malformed) | Descriptor(D::Malformed)
+                Card(C::TooLarge | C::Malformed)
+                    | Descriptor(D::Malformed)
+                    | Message(M::TooLong)
+                    | File(FileError::TooLong)
             )
         },
         "bad-length" => |f| matches!(f, Open(O::BadLength) | Wire(_)),
@@ -84,7 +97,10 @@ pub fn errors(kind: &str) -> Option<fn(&Fault) -> bool> {
         "bad-padding" => |f| {
             matches!(
                 f,
-                Open(O::BadPadding) | Name(NameError::Length(_)) | Wire(_)
+                Open(O::BadPadding)
+                    | Name(NameError::Length(_))
+                    | Wire(_)
+                    | File(FileError::Padding)
             )
         },
         "bad-cbor" => |f| {
@@ -93,6 +109,7 @@ pub fn errors(kind: &str) -> Option<fn(&Fault) -> bool> {
                 Message(
                     M::Malformed
                         | M::TextLength
+                        | M::Attachments
                         | M::Handling(HandlingError::NoteLength | HandlingError::Language)
                 ) | Card(C::Malformed)
                     | Descriptor(D::Malformed)
@@ -158,6 +175,12 @@ pub fn errors(kind: &str) -> Option<fn(&Fault) -> bool> {
             )
         },
         "bad-addressees" => |f| matches!(f, Message(M::Addressees)),
+        // Files.
+        "bad-holders" => |f| matches!(f, Message(M::Holders)),
+        "not-ascending" => |f| matches!(f, Message(M::FileOrder)),
+        "bad-list" => |f| matches!(f, Message(M::FileList)),
+        "bad-parcel" => |f| matches!(f, Parcel(_)),
+        "wrong-hash" => |f| matches!(f, File(FileError::Hash)),
         "writer-not-on-roster" => |f| matches!(f, Writer),
         // Cards and descriptors.
         "bad-chain" => |f| matches!(f, Card(C::BadChain) | Proof(_)),
@@ -206,12 +229,14 @@ fault![
     Card(CardError),
     Contact(ContactError),
     Descriptor(DescriptorError),
+    File(FileError),
     Fresh(TooFewFresh),
     Kem(BadKemKey),
     Link(LinkError),
     Message(MessageError),
     Name(NameError),
     Open(OpenError),
+    Parcel(Unauthentic),
     Phrase(PhraseError),
     Proof(ProofError),
     Refused(Refusal),

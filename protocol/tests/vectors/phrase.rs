@@ -55,7 +55,7 @@ pub fn keys(v: &Vector) -> Result<Values, Fault> {
 type Key = Zeroizing<[u8; 32]>;
 
 /// The root, and R.
-fn root(entropy: &[u8; 16], address: &Address) -> (Key, Key) {
+pub fn root(entropy: &[u8; 16], address: &Address) -> (Key, Key) {
     let root = stretch(entropy, b"valise1/phrase");
     let r = expand(&root, &[b"valise1/mechanism", address.as_bytes()]);
     (root, r)

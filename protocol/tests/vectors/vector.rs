@@ -1,6 +1,7 @@
 //! Vectors: their format (tests/vectors/README.md), read and written.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -25,9 +26,12 @@ pub enum Value {
     Bytes(Vec<u8>),
 }
 
-/// Inputs or outputs by their names.
+/// Inputs or outputs by their names, and which of them were looked at.
 #[derive(Clone, Default)]
-pub struct Values(BTreeMap<String, Value>);
+pub struct Values(BTreeMap<String, Value>, RefCell<BTreeSet<String>>);
+
+/// The inputs of an operation as the description names them: `card:`, `good-N=`.
+pub struct Inputs(Vec<String>);
 
 /// The folder with the vectors, their description and the program that made them.
 fn home() -> PathBuf {
@@ -51,9 +55,30 @@ pub fn all() -> Vec<Vector> {
         .collect()
 }
 
+fn description() -> String {
+    fs::read_to_string(home().join("README.md")).unwrap()
+}
+
+/// The inputs of every operation: the second column of the description's table of operations.
+pub fn operations() -> BTreeMap<String, Inputs> {
+    let text = description();
+    let (_, table) = text.split_once("## Operations").unwrap();
+    let (table, _) = table.split_once("## Kinds of failure").unwrap();
+    table
+        .lines()
+        .filter_map(|line| {
+            let (op, rest) = line.strip_prefix("| `")?.split_once("` | ")?;
+            let (inputs, _) = rest.split_once(" | ")?;
+            let quoted = inputs.split('`').skip(1).step_by(2);
+            let names = quoted.filter(|name| name.ends_with([':', '=']));
+            Some((op.to_owned(), Inputs(names.map(str::to_owned).collect())))
+        })
+        .collect()
+}
+
 /// The kinds of failure that the description has: the first column of its last table.
 pub fn vocabulary() -> Vec<String> {
-    let text = fs::read_to_string(home().join("README.md")).unwrap();
+    let text = description();
     let (_, kinds) = text.split_once("## Kinds of failure").unwrap();
     kinds
         .lines()
@@ -62,6 +87,33 @@ pub fn vocabulary() -> Vec<String> {
         .filter(|kind| !kind.is_empty())
         .map(str::to_owned)
         .collect()
+}
+
+impl Inputs {
+    /// The first of these that is none of them, or of another sort.
+    pub fn stranger<'a>(&self, values: &'a Values) -> Option<&'a str> {
+        let known =
+            |(name, value): &(&String, &Value)| self.0.iter().any(|it| fits(it, name, value));
+        let stranger = values.0.iter().find(|entry| !known(entry));
+        stranger.map(|(name, _)| name.as_str())
+    }
+}
+
+/// Whether an input is the one that is described so. `N` stands for a number.
+fn fits(described: &str, name: &str, value: &Value) -> bool {
+    let sort = match value {
+        Value::Text(_) => '=',
+        Value::Bytes(_) => ':',
+    };
+    let Some(described) = described.strip_suffix(sort) else {
+        return false;
+    };
+    let part = |(described, part): (&str, &str)| {
+        let number = !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        described == part || (described == "N" && number)
+    };
+    let parts = described.split('-').count() == name.split('-').count();
+    parts && described.split('-').zip(name.split('-')).all(part)
 }
 
 impl Vector {
@@ -107,9 +159,21 @@ impl Values {
         self.0.contains_key(name)
     }
 
+    /// The first that nobody has looked at.
+    pub fn unread(&self) -> Option<&str> {
+        let read = self.1.borrow();
+        let unread = self.0.keys().find(|name| !read.contains(*name));
+        unread.map(String::as_str)
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.1.borrow_mut().insert(name.to_owned());
+        self.0.get(name)
+    }
+
     /// A text.
     pub fn text(&self, name: &str) -> &str {
-        match self.0.get(name) {
+        match self.get(name) {
             Some(Value::Text(text)) => text,
             _ => panic!("no text {name}"),
         }
@@ -122,7 +186,7 @@ impl Values {
 
     /// Bytes.
     pub fn bytes(&self, name: &str) -> &[u8] {
-        match self.0.get(name) {
+        match self.get(name) {
             Some(Value::Bytes(bytes)) => bytes,
             _ => panic!("no bytes {name}"),
         }

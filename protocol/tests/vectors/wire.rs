@@ -2,19 +2,25 @@
 
 use valise_protocol::cbor::Malformed;
 use valise_protocol::hash::sha256;
-use valise_protocol::id::MailboxId;
+use valise_protocol::id::{MailboxId, Namespace};
 use valise_protocol::key::DhPublic;
-use valise_protocol::limits::FRAME_PLAIN;
+use valise_protocol::limits::{FRAME_PLAIN, PARCELS};
+use valise_protocol::parcel::ParcelSet;
 use valise_protocol::wire::{Answer, Item, Refusal, Request, RequestKind, Target};
 
 use super::fault::Fault;
 use super::vector::{Values, Vector};
 
-const KINDS: [RequestKind; 4] = [
+const KINDS: [RequestKind; 9] = [
     RequestKind::Card,
     RequestKind::Deposit,
     RequestKind::Poll,
     RequestKind::Publish,
+    RequestKind::Have,
+    RequestKind::Put,
+    RequestKind::Get,
+    RequestKind::Withdraw,
+    RequestKind::Delete,
 ];
 
 fn frames(v: &Vector) -> Vec<u8> {
@@ -43,6 +49,7 @@ pub fn request(v: &Vector) -> Result<Values, Fault> {
     let attachment = match &request {
         Request::Deposit { envelope, .. } => envelope.as_slice(),
         Request::Publish { card } => card,
+        Request::Put { parcel, .. } => parcel.sealed(),
         _ => &[],
     };
     Ok(outputs(header(&plain), attachment))
@@ -78,6 +85,7 @@ pub fn answer(v: &Vector) -> Result<Values, Fault> {
             envelope: Some(envelope),
             ..
         }) => envelope.as_slice(),
+        Answer::Parcel(Some(parcel)) => parcel.sealed(),
         _ => &[],
     };
     Ok(outputs(header(&answer.encode(kind)), attachment))
@@ -126,6 +134,23 @@ pub fn answer_headers(v: &Vector) -> Result<Values, Fault> {
     Ok(Values::default())
 }
 
+fn allowed(may: bool) -> Result<Values, Fault> {
+    if may {
+        Ok(Values::default())
+    } else {
+        Err(Refusal::NotADevice.into())
+    }
+}
+
+/// Whether a key is the link key of a device on the roster.
+fn is_listed(v: &Vector, client: [u8; 32]) -> bool {
+    let listed = v.inputs.many("roster-link-key-", "");
+    let key = |bytes: &&[u8]| DhPublic::from_bytes((*bytes).try_into().unwrap());
+    listed
+        .iter()
+        .any(|link| key(link) == DhPublic::from_bytes(client))
+}
+
 /// Who may poll, as the relay's service decides it: relay/src/service.rs.
 pub fn poll(v: &Vector) -> Result<Values, Fault> {
     let client: [u8; 32] = v.inputs.array("client-static");
@@ -136,19 +161,45 @@ pub fn poll(v: &Vector) -> Result<Values, Fault> {
     else {
         panic!("this is no poll");
     };
-    let may = match target {
+    allowed(match target {
         Target::Return => MailboxId::of_return(&client) == mailbox,
-        _ => {
-            let listed = v.inputs.many("roster-link-key-", "");
-            let key = |bytes: &&[u8]| DhPublic::from_bytes((*bytes).try_into().unwrap());
-            listed
-                .iter()
-                .any(|link| key(link) == DhPublic::from_bytes(client))
-        }
+        _ => is_listed(v, client),
+    })
+}
+
+/// Who may get parcels, as the same decides it.
+pub fn get(v: &Vector) -> Result<Values, Fault> {
+    let request = Request::decode(&framed(v.inputs.bytes("header"), 1))?;
+    assert_eq!(request.kind(), RequestKind::Get);
+    allowed(is_listed(v, v.inputs.array("client-static")))
+}
+
+/// Who may put and delete, as the same decides it.
+pub fn write(v: &Vector) -> Result<Values, Fault> {
+    let frame = framed(v.inputs.bytes("header"), 1);
+    let namespace = match Request::put_in_first_frame(frame.first_chunk().unwrap()) {
+        Some((namespace, ..)) => namespace,
+        None => match Request::decode(&frame)? {
+            Request::Delete { namespace } => namespace,
+            other => panic!("{other:?} writes nothing"),
+        },
     };
-    if may {
-        Ok(Values::default())
-    } else {
-        Err(Refusal::NotADevice.into())
-    }
+    let writer: [u8; 32] = v.inputs.array("client-static");
+    allowed(Namespace::of_writer(&writer) == namespace)
+}
+
+/// Which parcels a set holds.
+pub fn held(v: &Vector) -> Result<Values, Fault> {
+    let header = v.inputs.bytes("header");
+    let answer = Answer::decode(RequestKind::Have, &framed(header, 1))?;
+    let Answer::Held(set) = answer else {
+        panic!("this is no set");
+    };
+    let numbers: Vec<u32> = (0..PARCELS).filter(|index| set.contains(*index)).collect();
+    let mut again = ParcelSet::default();
+    numbers.iter().for_each(|index| again.insert(*index));
+    assert_eq!(again, set, "one set has one encoding");
+    assert_eq!(numbers.len(), set.len() as usize);
+    let numbers: Vec<String> = numbers.iter().map(u32::to_string).collect();
+    Ok(Values::default().with("numbers", numbers.join(" ")))
 }
