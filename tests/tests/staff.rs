@@ -74,6 +74,7 @@ impl Inbox {
                 })
             }
             Request::Deposit { .. } => Answer::Stored(Stored::New, Grant::from_bytes([0; 16])),
+            _ => Answer::Refused(Refusal::Unavailable),
         }
     }
 }

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use valise_protocol::bulk::Marker;
 use valise_protocol::id::Namespace;
-use valise_protocol::limits::{LIST_HERE, PARCEL};
-use valise_protocol::message::{Attached, Attachment, LIST_TYPE, Metadata, encode_list, in_order};
+use valise_protocol::limits::PARCEL;
+use valise_protocol::message::{Attached, Attachment, Content, LIST_TYPE, Metadata};
 use valise_protocol::parcel::{AttachmentKeys, FileHash};
 use valise_protocol::phrase::{DefenderKeys, DefenderRoot};
 
-use crate::failure::Outcome;
+use crate::failure::{Failure, Outcome};
 use crate::progress::Progress;
 use crate::random;
 
@@ -35,7 +35,7 @@ pub enum Keys<'a> {
 /// Files under their keys: what is uploaded, and what a submission says of it.
 pub struct Set {
     /// What stands in the content.
-    pub attached: Attached,
+    pub attached: Option<Attached>,
     /// What is uploaded: the files and, where it is one, their list.
     pub items: Vec<Arc<Item>>,
 }
@@ -73,31 +73,28 @@ impl Files {
         Ok(Self { files, marker })
     }
 
-    /// Under these keys. `fits` tells whether a content has room for the list of them.
+    /// Under these keys, and attached to a content.
     ///
     /// # Errors
-    /// None that a person could meet.
-    pub fn under(&self, keys: Keys<'_>, fits: impl FnOnce(&Attached) -> bool) -> Outcome<Set> {
+    /// A failure when the submission cannot say what it must of them.
+    pub fn under(&self, keys: Keys<'_>, content: &mut Content) -> Outcome<Set> {
         let items = self.files.iter().map(|file| Item::new(file.clone(), keys));
         let mut items: Vec<Arc<Item>> = items.map(Arc::new).collect();
-        let said = in_order(items.iter().map(|item| item.attachment()).collect());
+        let said = items.iter().map(|item| item.attachment()).collect();
         // Two files with the same bytes are one.
         items.sort_by_key(|item| item.namespace);
         items.dedup_by_key(|item| item.namespace);
-        let list = encode_list(&said);
-        let here = Attached::Here(said);
-        if list.len() <= LIST_HERE && fits(&here) {
-            return Ok(Set {
-                attached: here,
-                items,
-            });
+        let list = content.attach(said, |hash| keys.of(hash));
+        let list = list.map_err(|error| Failure::new(error.to_string()))?;
+        if let Some(list) = list {
+            let file = Arc::new(Prepared::made(list, &self.marker)?);
+            // It goes first: without it staff know nothing of the others.
+            items.insert(0, Arc::new(Item::new(file, keys)));
         }
-        let file = Arc::new(Prepared::made(list, &self.marker)?);
-        let item = Arc::new(Item::new(file, keys));
-        let attached = Attached::List(Box::new(item.attachment()));
-        // It goes first: without it staff know nothing of the others.
-        items.insert(0, item);
-        Ok(Set { attached, items })
+        Ok(Set {
+            attached: content.attached.clone(),
+            items,
+        })
     }
 }
 

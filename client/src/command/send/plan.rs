@@ -6,7 +6,6 @@ use std::sync::Arc;
 use valise_protocol::card::VerifiedCard;
 use valise_protocol::contact::RelayContact;
 use valise_protocol::id::RelayId;
-use valise_protocol::limits::CONTENT;
 use valise_protocol::message::Content;
 use valise_protocol::parcel::ParcelSet;
 use valise_protocol::phrase::DefenderRoot;
@@ -85,7 +84,7 @@ impl<'a> Plan<'a> {
                 true => Keys::Alone(&alone),
                 false => Keys::Shared(root),
             };
-            let set = under(files, keys, &contents[first])?;
+            let set = files.under(keys, &mut contents[first])?;
             let mut elsewhere = Vec::new();
             let mut all = vec![relay.id()];
             if send.again {
@@ -94,7 +93,7 @@ impl<'a> Plan<'a> {
                 }
             }
             for member in &members {
-                contents[*member].attached = Some(set.attached.clone());
+                contents[*member].attached.clone_from(&set.attached);
                 holders[*member].clone_from(&all);
             }
             uploads.push(Upload {
@@ -114,21 +113,6 @@ impl<'a> Plan<'a> {
             uploads,
         })
     }
-}
-
-/// The files under these keys, as a content has room for what it says of them (spec §9.4).
-///
-/// # Errors
-/// As [`Files::under`].
-pub fn under(files: &Files, keys: Keys<'_>, content: &Content) -> Outcome<Set> {
-    files.under(keys, |attached| {
-        let attached = Some(attached.clone());
-        let content = Content {
-            attached,
-            ..content.clone()
-        };
-        content.encode().len() <= CONTENT
-    })
 }
 
 /// From which relays each mechanism's devices read: as its newest card says, where that matters.

@@ -16,7 +16,6 @@ use crate::phrase;
 use crate::ui::{self, note, say_wrapped};
 
 use super::delivery::Delivery;
-use super::plan::under;
 use super::status::{alone, places};
 use super::{Send, content_for, delivery};
 
@@ -42,7 +41,7 @@ pub fn run(
             let mut content = content_for(&send.case, to, at, content);
             if let Some(files) = files {
                 let keys = alone.get(at).map_or(Keys::Shared(&root), Keys::Alone);
-                content.attached = Some(under(files, keys, &content)?.attached);
+                files.under(keys, &mut content)?;
             }
             if let Err(failure) = envelope(&delivery(one, &root, &content), now).await {
                 failures.push(failure.at(one.relay.host()));
@@ -112,7 +111,7 @@ async fn parcels(
         return Ok(failures);
     };
     for (keys, relay) in places(to, root, alone) {
-        let set = under(files, keys, content)?;
+        let set = files.under(keys, &mut content.clone())?;
         match delete(relay, &set.items, now).await {
             Ok(0) => say_wrapped(&format!("No parcels of the files are at {}.", relay.host())),
             Ok(gone) => say_wrapped(&format!("{gone} parcels are deleted at {}.", relay.host())),
