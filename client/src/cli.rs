@@ -7,7 +7,9 @@ use clap::{Parser, Subcommand};
 
 use crate::command;
 use crate::command::card::CardCommand;
+use crate::command::carry::Carry;
 use crate::command::check::Check;
+use crate::command::seal::Seal;
 use crate::command::send::Send;
 use crate::escape;
 use crate::failure::{Failure, Outcome};
@@ -30,6 +32,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Send(Send),
+    Seal(Seal),
+    Carry(Carry),
     Check(Check),
     /// Look at a mechanism's card.
     #[command(subcommand)]
@@ -95,6 +99,8 @@ fn run(command: Command) -> Outcome<()> {
     let now = command::now();
     match command {
         Command::Send(send) => command::send::run(send, now),
+        Command::Seal(seal) => command::seal::run(&seal, now),
+        Command::Carry(carry) => command::carry::run(&carry, now),
         Command::Check(check) => command::check::run(check, now),
         Command::Card(card) => command::card::run(card, now),
         Command::Form => {

@@ -45,7 +45,7 @@ pub enum PhraseError {
 }
 
 /// What [`ReturnPhrase::stretch`] gives: the root of a defender's keys.
-pub struct DefenderRoot(Zeroizing<[u8; 32]>);
+pub struct DefenderRoot(Box<Zeroizing<[u8; 32]>>);
 
 /// A defender's keys for one mechanism. Two mechanisms hold unrelated keys.
 pub struct DefenderKeys(Zeroizing<[u8; 32]>);
@@ -77,7 +77,9 @@ impl ReturnPhrase {
 
     /// The root of this defender's keys. Takes 64 MiB and some tenths of a second.
     pub fn stretch(&self) -> DefenderRoot {
-        DefenderRoot(stretch(self.0.as_slice(), b"valise1/phrase"))
+        let mut root = Box::new(Zeroizing::new([0; 32]));
+        root.copy_from_slice(stretch(self.0.as_slice(), b"valise1/phrase").as_slice());
+        DefenderRoot(root)
     }
 }
 

@@ -6,11 +6,13 @@
 mod source;
 mod choose;
 mod reading;
+mod item;
 mod set;
 mod upload;
 
 pub use choose::{Choice, choose};
+pub use item::{Item, bytes, parcels, stored};
 pub use reading::Prepared;
-pub use set::{Files, Item, Keys, Set};
+pub use set::{Files, Keys, Set};
 pub use source::Source;
 pub use upload::{Upload, delete, held, upload};

@@ -19,7 +19,7 @@ use crate::failure::{Failure, Outcome};
 use crate::link::{LinkFault, OpenLink, Pace};
 use crate::progress::Progress;
 
-use super::set::Item;
+use super::item::{Item, parcels};
 
 /// Where parcels go, and how.
 pub struct Upload<'a> {
@@ -127,7 +127,7 @@ pub async fn delete(relay: &RelayContact, items: &[Arc<Item>], now: Timestamp) -
 }
 
 async fn delete_one(connection: &Connection, item: &Item) -> Result<u64, LinkFault> {
-    let mut link = connection.link(item.keys.write.link()).await?;
+    let mut link = connection.link(&item.write).await?;
     let namespace = item.namespace;
     let answer = link.request(&Request::Delete { namespace }).await?;
     link.finish();
@@ -189,12 +189,7 @@ async fn attempt(
     progress: &Arc<Progress>,
 ) -> Result<(), Stop> {
     let connection = Connection::dial_for(Purpose::Parcels, job.relay, job.now).await?;
-    let parcels: u64 = job
-        .items
-        .iter()
-        .map(|item| u64::from(item.file.count))
-        .sum();
-    let most_in_flight = (parcels / BREAK).clamp(FLIGHT.0, FLIGHT.1) as usize;
+    let most_in_flight = (parcels(job.items) / BREAK).clamp(FLIGHT.0, FLIGHT.1) as usize;
     let attempt = Arc::new(Attempt {
         connection,
         lanes: Arc::new(Semaphore::new(LINKS - 1)),
@@ -241,12 +236,12 @@ async fn carry(
     elsewhere: &ParcelSet,
 ) -> Result<(), Stop> {
     let lane = attempt.lane().await?;
-    let write = item.keys.write.link();
+    let write = &item.write;
     let mut link = attempt.connection.link(write).await?;
     let held = have(&mut link, item.namespace).await?;
     let is_there = |index: u32| held.contains(index) || elsewhere.contains(index);
-    let missing: Vec<u32> = (0..item.file.count).filter(|at| !is_there(*at)).collect();
-    let there = item.file.count - missing.len() as u32;
+    let missing: Vec<u32> = (0..item.count).filter(|at| !is_there(*at)).collect();
+    let there = item.count - missing.len() as u32;
     let more = u64::from(item.note_stored(there)) * PARCEL as u64;
     attempt.progress.begin_with(more);
     if missing.is_empty() {
@@ -265,9 +260,8 @@ async fn carry(
     let sealing = tokio::task::spawn_blocking({
         let item = item.clone();
         move || {
-            let cipher = item.keys.file.cipher();
             let give = |index, parcel| give.blocking_send((index, parcel)).is_ok();
-            item.file.seal(&cipher, missing.into_iter(), give)
+            item.parcels(missing.into_iter(), give)
         }
     });
     let take = Arc::new(Mutex::new(take));

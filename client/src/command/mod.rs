@@ -4,6 +4,8 @@ pub mod card;
 pub mod check;
 pub mod form;
 pub mod send;
+pub mod seal;
+pub mod carry;
 
 use std::time::SystemTime;
 

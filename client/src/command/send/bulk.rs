@@ -26,10 +26,13 @@ impl Plan<'_> {
             return Ok(());
         };
         let files = first.set.items.iter();
-        let files = files.filter(|item| item.file.source().is_some());
-        let length: u64 = files.clone().map(|item| item.file.length).sum();
-        let padded: u64 = self.uploads.iter().map(|upload| upload.set.bytes()).sum();
-        let count = files.count();
+        let files: Vec<u64> = files.filter_map(|item| Some(item.file()?.length)).collect();
+        let (count, length) = (files.len(), files.iter().sum());
+        let padded: u64 = self
+            .uploads
+            .iter()
+            .map(|upload| attach::bytes(&upload.set.items))
+            .sum();
         note(&format!(
             "{}, {}, are padded to one of 24 sizes each and take {} in {} parcels of 262,144 bytes.",
             if count == 1 {
@@ -117,7 +120,7 @@ impl Plan<'_> {
                     .hint("give the same command again with --again and the same words"),
             );
         };
-        let progress = Arc::new(Progress::new("stored", plan.set.bytes()));
+        let progress = Arc::new(Progress::new("stored", attach::bytes(&plan.set.items)));
         let job = attach::Upload {
             relay: &plan.relay,
             items: &plan.set.items,
@@ -128,7 +131,10 @@ impl Plan<'_> {
         let renew = || self.deliveries[payer].deposit_again(done, now);
         let uploaded = until_told(upload(&job, done.grant, renew, &progress)).await;
         progress.finish();
-        let (stored, all) = (plan.set.stored(), plan.set.parcels());
+        let (stored, all) = (
+            attach::stored(&plan.set.items),
+            attach::parcels(&plan.set.items),
+        );
         let so_far = format!("{stored} of {all} parcels are stored");
         let again = "to go on, from anywhere: the same command with --again, the same words and the same files";
         let failures = match uploaded {

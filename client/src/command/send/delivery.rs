@@ -233,7 +233,10 @@ impl Delivery<'_> {
 }
 
 /// Too few devices are fresh: the person decides, knowing the risk (spec §5.3).
-fn accept_staleness(card: &VerifiedCard, now: Timestamp) -> Outcome<()> {
+///
+/// # Errors
+/// A failure when they do not want it, or there is nobody to ask.
+pub fn accept_staleness(card: &VerifiedCard, now: Timestamp) -> Outcome<()> {
     let (fresh, devices) = card.freshness(now);
     let what = format!(
         "only {fresh} of the mechanism's {devices} devices have renewed their keys in the last 14 days"

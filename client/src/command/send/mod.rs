@@ -1,9 +1,9 @@
 //! `valise send`: a submission, on its way to the inboxes of mechanisms, and the files that travel beside it.
 
-mod case;
-mod delivery;
+pub mod case;
+pub mod delivery;
 mod bulk;
-mod plan;
+pub mod plan;
 mod status;
 mod withdraw;
 
@@ -111,7 +111,7 @@ pub fn run(send: Send, now: Timestamp) -> Outcome<()> {
     let root = phrase.stretch();
     drop(phrase);
     let work = async {
-        let plan = Plan::make(&send, &to, files.as_ref(), &root, content, now).await?;
+        let plan = Plan::make(&send, &to, files.as_ref(), root, content, now).await?;
         plan.tell_cost(&send)?;
         plan.carry_out(pace(&send), now).await
     };
@@ -182,7 +182,7 @@ pub fn delivery<'a>(to: &'a Addressee, root: &DefenderRoot, content: &Content) -
 }
 
 /// What is known before anything travels.
-fn introduce(to: &[Addressee]) {
+pub fn introduce(to: &[Addressee]) {
     for to in to {
         to.tell();
         if let Some(card) = &to.card {
@@ -205,7 +205,10 @@ fn pace(send: &Send) -> Option<Arc<Pace>> {
 }
 
 /// Reads a rate: a number of bytes a second, with k for thousands or M for millions.
-fn rate(text: &str) -> Result<u64, String> {
+///
+/// # Errors
+/// What was expected.
+pub fn rate(text: &str) -> Result<u64, String> {
     let (digits, unit) = match text.char_indices().last() {
         Some((at, 'k' | 'K')) => (&text[..at], 1_000),
         Some((at, 'M')) => (&text[..at], 1_000_000),

@@ -19,7 +19,7 @@ use crate::session::{self, Errand, Poll};
 use crate::ui::note;
 
 use super::delivery::Delivery;
-use super::{Send, content_for, delivery};
+use super::{Case, Send, content_for, delivery};
 
 /// What goes where.
 pub struct Plan<'a> {
@@ -42,7 +42,8 @@ pub struct Upload {
 }
 
 impl<'a> Plan<'a> {
-    /// Makes it. Asks relays where that is needed: which relays several mechanisms share, and what was stored before.
+    /// Makes it. Asks relays where that is needed: which relays several mechanisms share, and what was stored before. The root of the
+    /// phrase is gone when it is made.
     ///
     /// # Errors
     /// A failure when a card or the files do not allow it.
@@ -50,57 +51,71 @@ impl<'a> Plan<'a> {
         send: &Send,
         to: &'a [Addressee],
         files: Option<&Files>,
-        root: &DefenderRoot,
+        root: DefenderRoot,
         content: Content,
         now: Timestamp,
     ) -> Outcome<Self> {
-        let case = &send.case;
-        let content = |at| content_for(case, to, at, &content);
-        let Some(files) = files else {
-            let deliver = |(at, to)| delivery(to, root, &content(at));
-            return Ok(Self {
-                deliveries: to.iter().enumerate().map(deliver).collect(),
-                uploads: Vec::new(),
-            });
-        };
-        let relays = if case.undisclosed {
+        let relays = if files.is_none() || send.case.undisclosed {
             Vec::new()
         } else {
             relays_of_each(to, now).await?
         };
-        let groups = if case.undisclosed {
-            (0..to.len())
-                .map(|at| (to[at].relay.clone(), vec![at]))
-                .collect()
-        } else {
-            groups(to, &relays)
+        let mut plan = Self::by(&send.case, to, files, &root, &content, &relays)?;
+        drop(root);
+        if send.again {
+            plan.look_elsewhere(to, now).await?;
+        }
+        Ok(plan)
+    }
+
+    /// Makes it by what is known without asking any relay.
+    ///
+    /// # Errors
+    /// A failure when the files do not allow it.
+    pub fn offline(
+        case: &Case,
+        to: &'a [Addressee],
+        files: Option<&Files>,
+        root: &DefenderRoot,
+        content: &Content,
+    ) -> Outcome<Self> {
+        Self::by(case, to, files, root, content, &named(to))
+    }
+
+    fn by(
+        case: &Case,
+        to: &'a [Addressee],
+        files: Option<&Files>,
+        root: &DefenderRoot,
+        content: &Content,
+        relays: &[Vec<RelayId>],
+    ) -> Outcome<Self> {
+        let contents = (0..to.len()).map(|at| content_for(case, to, at, content));
+        let mut contents: Vec<Content> = contents.collect();
+        let mut uploads = Vec::new();
+        let groups = match (files, case.undisclosed) {
+            (None, _) => Vec::new(),
+            (Some(_), true) => to.iter().enumerate().map(alone).collect(),
+            (Some(_), false) => groups(to, relays),
         };
-        let mut contents: Vec<Content> = (0..to.len()).map(content).collect();
-        let (mut uploads, mut holders) = (Vec::new(), vec![Vec::new(); to.len()]);
-        for (relay, members) in groups {
+        let mut holders = vec![Vec::new(); to.len()];
+        for (files, (relay, members)) in files.into_iter().cycle().zip(groups) {
             let first = members[0];
-            let alone = root.for_mechanism(&to[first].address);
+            let own = root.for_mechanism(&to[first].address);
             let keys = match case.undisclosed {
-                true => Keys::Alone(&alone),
+                true => Keys::Alone(&own),
                 false => Keys::Shared(root),
             };
             let set = files.under(keys, &mut contents[first])?;
-            let mut elsewhere = Vec::new();
-            let mut all = vec![relay.id()];
-            if send.again {
-                for other in common(to, &members, &relay) {
-                    all.extend(look_at(&other, &set.items, &mut elsewhere, now).await?);
-                }
-            }
             for member in &members {
                 contents[*member].attached.clone_from(&set.attached);
-                holders[*member].clone_from(&all);
+                holders[*member].push(relay.id());
             }
             uploads.push(Upload {
                 relay,
                 members,
                 set,
-                elsewhere,
+                elsewhere: Vec::new(),
             });
         }
         let deliveries = to.iter().zip(contents).zip(holders);
@@ -113,13 +128,37 @@ impl<'a> Plan<'a> {
             uploads,
         })
     }
+
+    /// Finds what was stored at other relays before: it need not travel again.
+    async fn look_elsewhere(&mut self, to: &[Addressee], now: Timestamp) -> Outcome<()> {
+        for upload in &mut self.uploads {
+            for other in common(to, &upload.members, &upload.relay) {
+                let found = look_at(&other, &upload.set.items, &mut upload.elsewhere, now).await?;
+                if let Some(holder) = found {
+                    for member in &upload.members {
+                        self.deliveries[*member].holders.push(holder);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A group of one.
+fn alone((at, to): (usize, &Addressee)) -> (RelayContact, Vec<usize>) {
+    (to.relay.clone(), vec![at])
+}
+
+/// The relays that each contact or card names.
+fn named(to: &[Addressee]) -> Vec<Vec<RelayId>> {
+    let ids = |to: &Addressee| to.relays.iter().map(RelayContact::id).collect();
+    to.iter().map(ids).collect()
 }
 
 /// From which relays each mechanism's devices read: as its newest card says, where that matters.
 async fn relays_of_each(to: &[Addressee], now: Timestamp) -> Outcome<Vec<Vec<RelayId>>> {
-    let ids = |relays: &[RelayContact]| relays.iter().map(RelayContact::id).collect::<Vec<_>>();
-    let named = to.iter().map(|to| ids(&to.relays));
-    let named: Vec<Vec<RelayId>> = named.collect();
+    let named = named(to);
     let first = to.first().map(|to| to.relay.id());
     if first.is_none_or(|first| named.iter().all(|relays| relays.contains(&first))) {
         return Ok(named);
@@ -197,7 +236,7 @@ async fn look_at(
     let any = found.iter().any(|set| !set.is_empty());
     elsewhere.resize(items.len(), ParcelSet::default());
     for (item, (all, found)) in items.iter().zip(elsewhere.iter_mut().zip(found)) {
-        for index in (0..item.file.count).filter(|index| found.contains(*index)) {
+        for index in (0..item.count).filter(|index| found.contains(*index)) {
             all.insert(index);
         }
     }

@@ -2,11 +2,11 @@
 
 use valise_protocol::contact::RelayContact;
 use valise_protocol::message::{Answer, Attribution, ConsentBasis, Content, Handling, Timing};
-use valise_protocol::phrase::{DefenderKeys, DefenderRoot};
+use valise_protocol::phrase::DefenderRoot;
 use valise_protocol::time::Timestamp;
 
 use crate::addressee::Addressee;
-use crate::attach::{Files, Keys, held};
+use crate::attach::{Files, Keys, Set, held};
 use crate::command::block_on;
 use crate::failure::{Failure, Outcome};
 use crate::interrupt::{interrupted, until_told};
@@ -31,11 +31,11 @@ pub fn run(send: &Send, to: &[Addressee], now: Timestamp) -> Outcome<()> {
     note("working out the keys; this takes a moment");
     let root = phrase.stretch();
     drop(phrase);
-    let alone: Vec<DefenderKeys> = alone(send, to, &root);
-    let places = places(to, &root, &alone);
+    let places = places(&files, send, to, &root, &no_text())?;
+    drop(root);
     block_on(async {
-        for (keys, relay) in &places {
-            let Some(told) = until_told(tell(&files, *keys, relay, now)).await else {
+        for (set, relay) in &places {
+            let Some(told) = until_told(tell(set, relay, now)).await else {
                 return Err(interrupted());
             };
             told.map_err(|failure| failure.at(relay.host()))?;
@@ -44,29 +44,32 @@ pub fn run(send: &Send, to: &[Addressee], now: Timestamp) -> Outcome<()> {
     })
 }
 
-/// The keys of uploads that nothing links; none where there is one for all.
-pub fn alone(send: &Send, to: &[Addressee], root: &DefenderRoot) -> Vec<DefenderKeys> {
-    let to = to.iter().filter(|_| send.case.undisclosed);
-    to.map(|to| root.for_mechanism(&to.address)).collect()
-}
-
-/// Where parcels may lie, and under which keys.
+/// Where parcels may lie: the files under their keys, and each relay once for each set of keys.
+///
+/// # Errors
+/// As [`Files::under`].
 pub fn places<'a>(
+    files: &Files,
+    send: &Send,
     to: &'a [Addressee],
-    root: &'a DefenderRoot,
-    alone: &'a [DefenderKeys],
-) -> Vec<(Keys<'a>, &'a RelayContact)> {
-    let mut places: Vec<(Keys<'a>, &RelayContact)> = Vec::new();
-    for (at, to) in to.iter().enumerate() {
+    root: &DefenderRoot,
+    content: &Content,
+) -> Outcome<Vec<(Set, &'a RelayContact)>> {
+    let mut places: Vec<(Set, &RelayContact)> = Vec::new();
+    for to in to {
+        let own = root.for_mechanism(&to.address);
         for relay in &to.relays {
-            match alone.get(at) {
-                Some(keys) => places.push((Keys::Alone(keys), relay)),
-                None if places.iter().any(|(_, other)| other.id() == relay.id()) => {}
-                None => places.push((Keys::Shared(root), relay)),
+            let keys = match send.case.undisclosed {
+                true => Keys::Alone(&own),
+                false => Keys::Shared(root),
+            };
+            let is_there = places.iter().any(|(_, other)| other.id() == relay.id());
+            if send.case.undisclosed || !is_there {
+                places.push((files.under(keys, &mut content.clone())?, relay));
             }
         }
     }
-    places
+    Ok(places)
 }
 
 /// What files are attached to where the text is not at hand. Their keys do not depend on it.
@@ -87,19 +90,18 @@ fn no_text() -> Content {
     }
 }
 
-async fn tell(files: &Files, keys: Keys<'_>, relay: &RelayContact, now: Timestamp) -> Outcome<()> {
-    let set = files.under(keys, &mut no_text())?;
+async fn tell(set: &Set, relay: &RelayContact, now: Timestamp) -> Outcome<()> {
     let found = held(relay, &set.items, now).await?;
     let mut stored = 0;
     for (item, found) in set.items.iter().zip(found) {
-        let here = (0..item.file.count)
+        let here = (0..item.count)
             .filter(|index| found.contains(*index))
             .count();
         stored += here;
         say_wrapped(&format!(
             "{}: {here} of {} parcels are at {}",
-            item.file.shown(),
-            item.file.count,
+            item.shown(),
+            item.count,
             relay.host()
         ));
     }

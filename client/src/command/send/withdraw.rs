@@ -1,7 +1,6 @@
 //! `valise send --withdraw`: what was not collected yet is deleted.
 
 use valise_protocol::message::Content;
-use valise_protocol::phrase::{DefenderKeys, DefenderRoot};
 use valise_protocol::time::Timestamp;
 use valise_protocol::wire::{Answer, Request};
 
@@ -9,14 +8,14 @@ use crate::addressee::Addressee;
 use crate::attach::{Files, Keys, delete};
 use crate::command::block_on;
 use crate::dial::{Connection, fresh_key};
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 use crate::interrupt::{interrupted, until_told};
 use crate::link::LinkFault;
 use crate::phrase;
 use crate::ui::{self, note, say_wrapped};
 
 use super::delivery::Delivery;
-use super::status::{alone, places};
+use super::status::places;
 use super::{Send, content_for, delivery};
 
 /// Runs it.
@@ -34,20 +33,39 @@ pub fn run(
     note("working out the keys; this takes a moment");
     let root = phrase.stretch();
     drop(phrase);
-    let alone = alone(send, to, &root);
+    let (mut deliveries, mut places) = (Vec::new(), Vec::new());
+    for (at, one) in to.iter().enumerate() {
+        let mut content = content_for(&send.case, to, at, content);
+        if let Some(files) = files {
+            let own = root.for_mechanism(&one.address);
+            let keys = match send.case.undisclosed {
+                true => Keys::Alone(&own),
+                false => Keys::Shared(&root),
+            };
+            files.under(keys, &mut content)?;
+        }
+        deliveries.push(delivery(one, &root, &content));
+    }
+    if let Some(files) = files {
+        places = self::places(files, send, to, &root, content)?;
+    }
+    drop(root);
     let work = async {
         let mut failures = Vec::new();
-        for (at, one) in to.iter().enumerate() {
-            let mut content = content_for(&send.case, to, at, content);
-            if let Some(files) = files {
-                let keys = alone.get(at).map_or(Keys::Shared(&root), Keys::Alone);
-                files.under(keys, &mut content)?;
-            }
-            if let Err(failure) = envelope(&delivery(one, &root, &content), now).await {
-                failures.push(failure.at(one.relay.host()));
+        for delivery in &deliveries {
+            if let Err(failure) = envelope(delivery, now).await {
+                failures.push(failure.at(delivery.to.relay.host()));
             }
         }
-        failures.extend(parcels(to, files, content, &root, &alone, now).await?);
+        for (set, relay) in &places {
+            match delete(relay, &set.items, now).await {
+                Ok(0) => say_wrapped(&format!("No parcels of the files are at {}.", relay.host())),
+                Ok(gone) => {
+                    say_wrapped(&format!("{gone} parcels are deleted at {}.", relay.host()))
+                }
+                Err(failure) => failures.push(failure.at(relay.host())),
+            }
+        }
         Ok(failures)
     };
     let mut failures = block_on(async {
@@ -95,28 +113,4 @@ async fn envelope(delivery: &Delivery<'_>, now: Timestamp) -> Outcome<()> {
         ),
     });
     Ok(())
-}
-
-/// Asks every relay to delete the parcels; gives the failures.
-async fn parcels(
-    to: &[Addressee],
-    files: Option<&Files>,
-    content: &Content,
-    root: &DefenderRoot,
-    alone: &[DefenderKeys],
-    now: Timestamp,
-) -> Outcome<Vec<Failure>> {
-    let mut failures = Vec::new();
-    let Some(files) = files else {
-        return Ok(failures);
-    };
-    for (keys, relay) in places(to, root, alone) {
-        let set = files.under(keys, &mut content.clone())?;
-        match delete(relay, &set.items, now).await {
-            Ok(0) => say_wrapped(&format!("No parcels of the files are at {}.", relay.host())),
-            Ok(gone) => say_wrapped(&format!("{gone} parcels are deleted at {}.", relay.host())),
-            Err(failure) => failures.push(failure.at(relay.host())),
-        }
-    }
-    Ok(failures)
 }
