@@ -35,6 +35,10 @@ const CONNECT: Duration = Duration::from_secs(10);
 const FAREWELL: Duration = Duration::from_millis(50);
 /// How long a connection may be silent. A watched inbox is answered within 100 s.
 const IDLE: Duration = Duration::from_secs(125);
+/// The same for a connection that carries parcels: nothing waits for long on it.
+const IDLE_PARCELS: Duration = Duration::from_secs(20);
+/// How often such a connection shows that it is alive.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// The first flight: a submission and two requests leave at once, paced by quinn, and no more than a web browser sends.
 const INITIAL_WINDOW: u64 = 48 * 1_024;
 
@@ -270,11 +274,17 @@ fn transport(purpose: Purpose) -> Option<TransportConfig> {
             transport
                 .congestion_controller_factory(Arc::new(BbrConfig::default()))
                 .stream_receive_window(STREAM_WINDOW.into())
-                .send_window(SEND_WINDOW);
+                .send_window(SEND_WINDOW)
+                // A relay that was killed says nothing: the sooner that is noticed, the sooner it is tried again.
+                .keep_alive_interval(Some(KEEP_ALIVE));
         }
     }
+    let idle = match purpose {
+        Purpose::Session => IDLE,
+        Purpose::Parcels => IDLE_PARCELS,
+    };
     transport
-        .max_idle_timeout(Some(IdleTimeout::try_from(IDLE).ok()?))
+        .max_idle_timeout(Some(IdleTimeout::try_from(idle).ok()?))
         .max_concurrent_bidi_streams(VarInt::from_u32(0))
         .max_concurrent_uni_streams(VarInt::from_u32(0))
         .datagram_receive_buffer_size(None)

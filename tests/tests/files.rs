@@ -112,3 +112,224 @@ fn files_are_stored_told_of_and_taken_back() {
     assert!(told.stdout.contains("0 of 24 parcels"), "{}", told.stdout);
     relay.stop();
 }
+
+/// Deletes what was sent under this phrase, to begin anew.
+fn card(scene: &Scene) -> PathBuf {
+    let path = scene.stage.path().join("example.card");
+    let card = ["mechanism", "card", "-o", "example.card"];
+    scene.stage.officer("office").args(card).run().succeeded();
+    path
+}
+
+#[test]
+fn a_sealed_case_is_carried_by_somebody_else_and_stored_once() {
+    let scene = Scene::new();
+    card(&scene);
+    let film = scene.file("film", 3 * MEBIBYTE);
+    // No relay runs while it is sealed.
+    let seal = scene
+        .stage
+        .defender()
+        .args(["seal", "--to", "example.card", "--form", "form.toml"])
+        .args([
+            "--metadata",
+            "keep",
+            "--attach",
+            "film",
+            "-o",
+            "case.valise",
+        ])
+        .receiving("--phrase-fd")
+        .stdin("A sealed case.")
+        .run()
+        .succeeded();
+    let phrase = seal.received.clone().unwrap();
+    let sealed = std::fs::read(scene.stage.path().join("case.valise")).unwrap();
+    assert!(!sealed.windows(14).any(|window| window == b"A sealed case."));
+    let relay = scene.stage.serve();
+    let carry = || scene.stage.defender().args(["carry", "case.valise"]).run();
+    let first = carry().succeeded();
+    assert!(
+        first.stdout.contains("All files are stored"),
+        "{}",
+        first.stdout
+    );
+    let second = carry().succeeded();
+    assert!(
+        second.stdout.contains("stored at the relay already"),
+        "{}",
+        second.stdout
+    );
+    let status = scene
+        .stage
+        .defender()
+        .args(["send", "--to", "example.card", "--status", "--attach"])
+        .args([film.as_os_str()])
+        .args(["--metadata", "keep"])
+        .secret("--phrase-fd", &phrase)
+        .run()
+        .succeeded();
+    assert!(
+        status.stdout.contains("16 of 16 parcels"),
+        "{}",
+        status.stdout
+    );
+    relay.stop();
+}
+
+#[test]
+fn what_is_no_sealed_case_is_told() {
+    let scene = Scene::new();
+    for (bytes, told) in [
+        (&b"valise"[..], "it is not a sealed case"),
+        (
+            b"valise1 sealed\0\0\0\0\0\x05\xa2",
+            "it is damaged, or was not copied whole",
+        ),
+        (
+            b"valise1 sealed\0\0\xff\xff\xff\xff",
+            "it is damaged, or was not copied whole",
+        ),
+    ] {
+        std::fs::write(scene.stage.path().join("x.valise"), bytes).unwrap();
+        let refused = scene
+            .stage
+            .defender()
+            .args(["carry", "x.valise"])
+            .run()
+            .failed();
+        assert!(refused.stderr.contains(told), "{}", refused.stderr);
+    }
+    let status = ["send", "--to", &scene.contact, "--status"];
+    let refused = scene.stage.defender().args(status).run().failed();
+    assert!(
+        refused.stderr.contains("--status tells how much"),
+        "{}",
+        refused.stderr
+    );
+    let seal = ["seal", "--to", &scene.contact, "-o", "x"];
+    let refused = scene.stage.defender().args(seal).run().failed();
+    assert!(
+        refused.stderr.contains("needs the card"),
+        "{}",
+        refused.stderr
+    );
+}
+
+#[test]
+fn an_upload_goes_on_after_the_client_and_the_relay_were_killed() {
+    let scene = Scene::new();
+    let film = scene.file("film", 30 * MEBIBYTE);
+    let files = [film.as_path()];
+    scene.stage.write("case.txt", "A case with files.");
+    let phrase = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about";
+    let mut relay = scene.stage.serve();
+    // As slow as this, it takes a quarter of a minute alone: what is there must not travel again.
+    let send = |rate: &str| {
+        let send = scene
+            .stage
+            .defender()
+            .args(["send", "--to", &scene.contact]);
+        let send = send.args(["--form", "form.toml", "--again", "--limit-rate", rate]);
+        let send = send.args(["--metadata", "keep", "--attach", "film", "case.txt"]);
+        send.secret("--phrase-fd", phrase)
+    };
+    let stored = || {
+        let told = scene.status(phrase, &files).stdout;
+        let number = told
+            .split(": ")
+            .nth(1)
+            .and_then(|rest| rest.split(' ').next());
+        number
+            .and_then(|number| number.parse::<u32>().ok())
+            .unwrap()
+    };
+    let mut client = send("3M").start();
+    while stored() < 8 {}
+    client.kill();
+    let before = stored();
+    relay.kill();
+    relay = scene.stage.serve();
+    assert_eq!(stored(), before, "what was acknowledged survives");
+    // The relay goes away under the client, which waits until it is there again.
+    let mut client = send("3M").start();
+    while stored() < before + 8 {}
+    relay.kill();
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    relay = scene.stage.serve();
+    while client.is_running() && stored() < 64 {}
+    client.kill();
+    let done = send("100M").run().succeeded();
+    assert!(
+        done.stdout
+            .contains("All files are stored at the relay: 128 parcels."),
+        "{}",
+        done.stdout
+    );
+    relay.stop();
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_sent_is_named_and_taken_back_and_the_others_arrive() {
+    let scene = Scene::new();
+    let (film, scan) = (scene.file("film", 10 * MEBIBYTE), scene.file("scan", 10));
+    scene.stage.write("case.txt", "A case with files.");
+    let relay = scene.stage.serve();
+    let phrase = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about";
+    let whole = std::fs::read(&film).unwrap();
+    let send = scene
+        .stage
+        .defender()
+        .args(["send", "--to", &scene.contact]);
+    let send = send.args(["--form", "form.toml", "--again", "--limit-rate", "4M"]);
+    let send = send.args([
+        "--metadata",
+        "keep",
+        "--attach",
+        "film",
+        "--attach",
+        "scan",
+        "case.txt",
+    ]);
+    let log = scene.stage.path().join("said");
+    let mut client = send.secret("--phrase-fd", phrase).log(&log).start();
+    assert!(client.wait_for("Stored at the relay").is_some());
+    let mut changed = whole.clone();
+    changed[9 * MEBIBYTE] ^= 1;
+    std::fs::write(&film, &changed).unwrap();
+    let (status, _) = client.end();
+    assert!(!status.success());
+    let said = std::fs::read_to_string(log).unwrap();
+    assert!(said.contains("changed while it was read"), "{said}");
+    std::fs::write(&film, &whole).unwrap();
+    let told = scene.status(phrase, &[&film, &scan]).stdout;
+    assert!(
+        told.contains("0 of 48 parcels") && told.contains("4 of 4 parcels"),
+        "{told}"
+    );
+    relay.stop();
+}
+
+#[test]
+fn a_relay_without_room_for_parcels_is_told_and_the_text_is_there_all_the_same() {
+    let scene = Scene::new();
+    let toml = scene.stage.path().join("relay/relay.toml");
+    let settings = std::fs::read_to_string(&toml).unwrap();
+    let settings = settings.replace("inbox_parcels = 32768", "inbox_parcels = 6");
+    std::fs::write(&toml, settings).unwrap();
+    let relay = scene.stage.serve();
+    let film = scene.file("film", 3 * MEBIBYTE);
+    let send = scene.send(&[&film]).receiving("--phrase-fd").run().failed();
+    assert!(
+        send.stdout.contains("Stored at the relay: submission"),
+        "{}",
+        send.stdout
+    );
+    assert!(
+        send.stderr.contains("6 of 16 parcels are stored"),
+        "{}",
+        send.stderr
+    );
+    assert!(send.stderr.contains("no more room"), "{}", send.stderr);
+    relay.stop();
+}
