@@ -8,6 +8,7 @@ pub mod escape;
 pub mod random;
 pub mod home;
 pub mod ui;
+pub mod progress;
 pub mod interrupt;
 pub mod page;
 pub mod phrase;

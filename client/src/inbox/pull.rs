@@ -19,6 +19,7 @@ use crate::ui;
 use crate::vault::Vault;
 use crate::vault::state::State;
 
+use super::fetch::{KEEP_FREE, fetch};
 use super::outbox::deliver;
 use super::take::{Found, take};
 use super::thread::Threads;
@@ -39,8 +40,21 @@ pub struct Tally {
 pub(super) enum Stay {
     /// Until nothing waits.
     UntilEmpty,
-    /// Until a poll of so many seconds brought nothing, or, with a single relay, a prekey is due.
-    Watching { seconds: u16, alone: bool },
+    /// Until a poll of so many seconds brought nothing, or, with a single relay, a prekey or a fetch of parcels is due.
+    Watching {
+        seconds: u16,
+        alone: bool,
+        fetch: Timestamp,
+    },
+}
+
+/// What becomes of attachments when a submission came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attachments {
+    /// Their parcels are fetched, as far as they are there.
+    Fetch,
+    /// They are left for later.
+    Leave,
 }
 
 /// How a stay with one relay ended.
@@ -74,15 +88,28 @@ impl Tally {
 /// Collects once.
 ///
 /// # Errors
-/// A failure when a relay was not reached, though the others were collected; or when the program was told to stop.
-pub async fn once(vault: &Vault, delay: u64, clock: Clock<'_>) -> Outcome<()> {
+/// A failure when a relay was not reached, or parcels found no room, though all else was collected; or when the program was told to
+/// stop.
+pub async fn once(
+    vault: &Vault,
+    attachments: Attachments,
+    delay: u64,
+    clock: Clock<'_>,
+) -> Outcome<()> {
     let told = || {
         let failure = interrupted();
         Err(failure.hint("what came is in the vault; the rest still waits: valise inbox pull"))
     };
     let work = async {
         let silent = collect_all(vault, delay, clock).await?;
-        silent.map_or(Ok(()), Err)
+        let behind = match attachments {
+            Attachments::Fetch => fetch(vault, None, KEEP_FREE, clock).await?.tell(),
+            Attachments::Leave => None,
+        };
+        if let (Some(silent), Some(_)) = (&silent, &behind) {
+            ui::error(silent);
+        }
+        behind.or(silent).map_or(Ok(()), Err)
     };
     until_told(work).await.unwrap_or_else(told)
 }
@@ -209,7 +236,7 @@ async fn poll(
 ) -> Outcome<Ended> {
     let began = clock();
     let mailbox = vault.state()?.address.inbox();
-    let (mut cursor, mut removals) = (0, Vec::new());
+    let (mut cursor, mut removals, mut stay) = (0, Vec::new(), stay);
     loop {
         let item = ask(link, stay, mailbox, cursor, std::mem::take(&mut removals)).await?;
         match item.envelope {
@@ -221,14 +248,23 @@ async fn poll(
                     return Ok(Ended::CardTooOld);
                 }
                 tally.count(found);
+                // Looked at whatever came, for the time that it takes.
+                let newest = vault.state()?.items.pop();
+                let has_attachments = newest.is_some_and(|entry| entry.holders.is_some());
                 removals.push(EnvelopeDigest::of(envelope.as_slice()));
                 if matches!(stay, Stay::Watching { .. }) {
                     announce(found);
                 }
+                // The relay sees that nothing is waited for any more. It sees the parcels asked for next, too.
+                if found == Found::Submission && has_attachments {
+                    stay = Stay::UntilEmpty;
+                }
             }
             Some(_) => return Err(LinkFault::Nonsense.into()),
             None => match stay {
-                Stay::Watching { alone: true, .. } if !is_time(vault, began, clock())? => {}
+                Stay::Watching {
+                    alone: true, fetch, ..
+                } if clock() < fetch && !is_time(vault, began, clock())? => {}
                 _ => return Ok(Ended::Empty),
             },
         }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use valise_protocol::contact::RelayContact;
 use valise_protocol::id::RelayId;
 use valise_protocol::limits::WAIT_SECONDS;
+use valise_protocol::time::Timestamp;
 
 use crate::failure::Outcome;
 use crate::interrupt::until_told;
@@ -13,24 +14,47 @@ use crate::mechanism::prekeys::Collected;
 use crate::ui;
 use crate::vault::Vault;
 
-use super::pull::{Clock, Stay, Tally, bury, collect, collect_all};
+use super::fetch::{KEEP_FREE, fetch};
+use super::pull::{Attachments, Clock, Stay, Tally, bury, collect, collect_all};
 
 /// When no relay answers the watch tries again after so many seconds, then twice as many, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: u64 = 5;
 /// See [`FIRST_PAUSE`].
 const LONGEST_PAUSE: u64 = 300;
+/// Parcels that the relays lack are asked for again after so many seconds, then, as long as none comes, twice as many, up to
+/// [`LONGEST_REST`].
+const FIRST_REST: u64 = 300;
+/// See [`FIRST_REST`].
+const LONGEST_REST: u64 = 3_600;
+
+/// When parcels are next asked for.
+struct Parcels {
+    /// `None` where they are left for later.
+    due: Option<Timestamp>,
+    rest: u64,
+}
 
 /// Collects, and goes on collecting until the program is told to stop (SIGINT or SIGTERM).
 ///
 /// # Errors
 /// A failure of the first collection.
-pub async fn watch(vault: &Vault, delay: u64, clock: Clock<'_>) -> Outcome<()> {
+pub async fn watch(
+    vault: &Vault,
+    attachments: Attachments,
+    delay: u64,
+    clock: Clock<'_>,
+) -> Outcome<()> {
     let work = async {
         if let Some(failure) = collect_all(vault, delay, clock).await? {
             ui::error(&failure);
         }
+        let mut parcels = Parcels {
+            due: (attachments == Attachments::Fetch).then(clock),
+            rest: FIRST_REST,
+        };
+        parcels.fetch(vault, clock).await?;
         ui::note("watching the inbox; stop with Ctrl-C");
-        watch_relays(vault, clock).await
+        watch_relays(vault, &mut parcels, clock).await
     };
     // Dropping the work is safe at any of its waits: what is in the vault is whole, and what was not acknowledged comes again.
     until_told(work).await.unwrap_or_else(|| {
@@ -39,7 +63,36 @@ pub async fn watch(vault: &Vault, delay: u64, clock: Clock<'_>) -> Outcome<()> {
     })
 }
 
-async fn watch_relays(vault: &Vault, clock: Clock<'_>) -> Outcome<()> {
+impl Parcels {
+    /// Fetches what is missing, where it is time. What goes wrong is told: the next time may go better.
+    async fn fetch(&mut self, vault: &Vault, clock: Clock<'_>) -> Outcome<()> {
+        if self.due.is_none_or(|due| clock() < due) {
+            return Ok(());
+        }
+        let fetched = fetch(vault, None, KEEP_FREE, clock).await?;
+        self.rest = match fetched.came {
+            0 => (self.rest * 2).min(LONGEST_REST),
+            _ => FIRST_REST,
+        };
+        let rest = if fetched.incomplete {
+            self.rest
+        } else {
+            LONGEST_REST
+        };
+        self.due = Some(clock().plus(rest));
+        if let Some(failure) = fetched.tell() {
+            ui::error(&failure);
+        }
+        Ok(())
+    }
+
+    /// Something came: it is time.
+    fn hurry(&mut self, clock: Clock<'_>) {
+        self.due = self.due.map(|_| clock());
+    }
+}
+
+async fn watch_relays(vault: &Vault, parcels: &mut Parcels, clock: Clock<'_>) -> Outcome<()> {
     let mut pause = FIRST_PAUSE;
     let mut silent: Vec<RelayId> = Vec::new();
     loop {
@@ -49,10 +102,12 @@ async fn watch_relays(vault: &Vault, clock: Clock<'_>) -> Outcome<()> {
         let stay = Stay::Watching {
             seconds: WAIT_SECONDS / share,
             alone,
+            fetch: parcels.due.unwrap_or(Timestamp::from_seconds(u64::MAX)),
         };
+        let mut tally = Tally::default();
         let (mut answered, mut fault) = (0, None);
         for relay in &relays {
-            match collect(vault, relay, stay, &mut Tally::default(), clock).await {
+            match collect(vault, relay, stay, &mut tally, clock).await {
                 Ok(()) => {
                     answered += 1;
                     silent.retain(|id| *id != relay.id());
@@ -82,6 +137,10 @@ async fn watch_relays(vault: &Vault, clock: Clock<'_>) -> Outcome<()> {
             Collected::NotAll
         };
         bury(vault, collected, clock())?;
+        if tally.submissions > 0 {
+            parcels.hurry(clock);
+        }
+        parcels.fetch(vault, clock).await?;
     }
 }
 
