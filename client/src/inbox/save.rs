@@ -131,7 +131,7 @@ fn save_one(
     });
     saved.map_err(|fault| match fault {
         FileFault::Disk(error) if error.kind() == ErrorKind::AlreadyExists => {
-            format!("there is a {name} already, and nothing is written over")
+            format!("{name} is there already, and nothing is written over")
         }
         FileFault::Disk(error) => {
             let failure = home::disk("the disk failed", &error);

@@ -274,7 +274,10 @@ async fn plan<'f>(
 
 /// Whether so many bytes may be written where so many are free, and so many shall stay free.
 const fn fits(needed: u64, free: u64, keep_free: u64) -> bool {
-    needed.saturating_add(keep_free) <= free
+    match free.checked_sub(keep_free) {
+        Some(room) => needed <= room,
+        None => false,
+    }
 }
 
 /// Does several things at the same time, on this thread; the first failure ends them all.
