@@ -14,7 +14,7 @@ use valise_client::mechanism::prekeys::{Collected, bury};
 use valise_client::mechanism::publish::{RootArgs, keep_roster, next_roster};
 use valise_client::mechanism::root::{Consent, Root};
 use valise_protocol::envelope::seal;
-use valise_protocol::id::EnvelopeDigest;
+use valise_protocol::id::{EnvelopeDigest, Grant};
 use valise_protocol::key::SigningKey;
 use valise_protocol::limits::{DAY, ENVELOPE};
 use valise_protocol::message::{Copied, Message, SubmissionId};
@@ -73,7 +73,8 @@ impl Inbox {
                     envelope: next.map(|(_, envelope)| envelope.clone()),
                 })
             }
-            Request::Deposit { .. } => Answer::Stored(Stored::New),
+            Request::Deposit { .. } => Answer::Stored(Stored::New, Grant::from_bytes([0; 16])),
+            _ => Answer::Refused(Refusal::Unavailable),
         }
     }
 }

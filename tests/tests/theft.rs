@@ -6,7 +6,7 @@ use valise_client::session::{CardFault, Errand, Poll, Result3, run};
 use valise_protocol::card::{Card, CardError, DeviceKeys, SignedRoster, SignedStatement};
 use valise_protocol::contact::RelayContact;
 use valise_protocol::envelope::{OpenError, open};
-use valise_protocol::id::RelayId;
+use valise_protocol::id::{Grant, RelayId};
 use valise_protocol::limits::DAY;
 use valise_protocol::prekey::PrekeySecret;
 use valise_protocol::time::Timestamp;
@@ -57,7 +57,7 @@ impl Theft {
         let liar = Liar::reacting(move |request| {
             Reaction::Answer(match request {
                 Request::Card { .. } => Answer::Card(card.clone()),
-                Request::Deposit { .. } => Answer::Stored(Stored::New),
+                Request::Deposit { .. } => Answer::Stored(Stored::New, Grant::from_bytes([0; 16])),
                 _ => Answer::Refused(Refusal::Unavailable),
             })
         });

@@ -7,7 +7,7 @@ use valise_protocol::file::{FileCheck, FileError};
 use valise_protocol::message::{Attached, Attachment, Message, decode_list};
 use valise_protocol::parcel::{ParcelPlace, parcels};
 
-use crate::progress::size;
+use crate::progress::bytes;
 use crate::vault::Vault;
 use crate::vault::item::ItemName;
 use crate::vault::parcels::{ParcelFile, Parcels};
@@ -216,8 +216,8 @@ fn give_up_damaged(here: &ParcelFile, file: &Attachment) -> io::Result<u32> {
 impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.files {
-            Some((1, bytes)) => write!(f, "1 file, {}; ", size(bytes))?,
-            Some((many, bytes)) => write!(f, "{many} files, {}; ", size(bytes))?,
+            Some((1, length)) => write!(f, "1 file, {}; ", bytes(length))?,
+            Some((many, length)) => write!(f, "{many} files, {}; ", bytes(length))?,
             None if self.missing > 0 => write!(f, "a long list of files; of the list ")?,
             None => return write!(f, "what came is not the list that the sender spoke of"),
         }

@@ -10,7 +10,7 @@ use crate::escape;
 use crate::failure::{Failure, Outcome};
 use crate::handling;
 use crate::mechanism::card;
-use crate::progress::size;
+use crate::progress::bytes;
 use crate::ui;
 use crate::vault::Vault;
 use crate::vault::item::ItemName;
@@ -196,7 +196,7 @@ pub(super) fn attachments(vault: &Vault, name: ItemName) -> Vec<String> {
         let line = format!(
             "  {number}: {}, {}, SHA-256 {hash}…, metadata {}",
             escape::line(&file.media_type),
-            size(file.length),
+            bytes(file.length),
             metadata_words(file.metadata)
         );
         lines.push(ui::wrap(&line, "     "));

@@ -15,7 +15,7 @@ use valise_protocol::wire::{Answer, Request};
 use crate::dial::{Connection, Purpose};
 use crate::failure::Failure;
 use crate::link::{LinkFault, OpenLink};
-use crate::progress::{Progress, size};
+use crate::progress::{Progress, bytes};
 use crate::vault::Vault;
 use crate::vault::parcels::Parcels;
 use crate::vault::state::State;
@@ -191,9 +191,9 @@ impl<'a> Visitor<'a> {
                 "the attachments of {} take {} more, and the disk of the vault has {} free, of which {} stay free: they \
                  were left at the relay",
                 wanted.id,
-                size(needed),
-                size(free),
-                size(self.keep_free)
+                bytes(needed),
+                bytes(free),
+                bytes(self.keep_free)
             ));
             self.fail(failure.hint(format!("make room, then: valise inbox fetch {}", wanted.id)));
         }
