@@ -183,7 +183,8 @@ async fn visit(
         match visitor.visit(relay, wanted, clock()).await {
             Ok(()) => return Ok(()),
             Err(trouble) if trouble.is_broken() && visitor.came() > before => {}
-            Err(Trouble::Disk(error)) => {
+            // Another command may delete what is fetched here.
+            Err(Trouble::Disk(error)) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(home::disk("could not keep parcels in the vault", &error));
             }
             Err(trouble) => {

@@ -3,6 +3,7 @@
 //! An envelope is acknowledged to the relay by the poll after it, once its content is on this disk. Cover is dropped in silence, and
 //! so is what was seen before. What does not open here is acknowledged too, or it would come back for ever; it is counted.
 
+use tokio::sync::Notify;
 use valise_protocol::card::VerifiedCard;
 use valise_protocol::contact::RelayContact;
 use valise_protocol::id::{EnvelopeDigest, MailboxId, RelayId};
@@ -37,14 +38,14 @@ pub struct Tally {
 
 /// How long to stay with one relay.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Stay {
+pub(super) enum Stay<'a> {
     /// Until nothing waits.
     UntilEmpty,
-    /// Until a poll of so many seconds brought nothing, or, with a single relay, a prekey or a fetch of parcels is due.
+    /// Until a poll of so many seconds brought nothing, or, with a single relay, a prekey is due. Whoever waits for submissions is told.
     Watching {
         seconds: u16,
         alone: bool,
-        fetch: Timestamp,
+        came: &'a Notify,
     },
 }
 
@@ -184,7 +185,7 @@ async fn deliver_and_remind(vault: &Vault, delay: u64, clock: Clock<'_>) -> Outc
 pub(super) async fn collect(
     vault: &Vault,
     relay: &RelayContact,
-    stay: Stay,
+    stay: Stay<'_>,
     tally: &mut Tally,
     clock: Clock<'_>,
 ) -> Outcome<()> {
@@ -195,7 +196,7 @@ pub(super) async fn collect(
 async fn collect_by_one_card(
     vault: &Vault,
     relay: &RelayContact,
-    stay: Stay,
+    stay: Stay<'_>,
     tally: &mut Tally,
     clock: Clock<'_>,
 ) -> Outcome<Ended> {
@@ -230,13 +231,13 @@ fn check_enrolled(state: &State, now: Timestamp) -> Outcome<()> {
 async fn poll(
     vault: &Vault,
     link: &mut OpenLink,
-    stay: Stay,
+    stay: Stay<'_>,
     tally: &mut Tally,
     clock: Clock<'_>,
 ) -> Outcome<Ended> {
     let began = clock();
     let mailbox = vault.state()?.address.inbox();
-    let (mut cursor, mut removals, mut stay) = (0, Vec::new(), stay);
+    let (mut cursor, mut removals) = (0, Vec::new());
     loop {
         let item = ask(link, stay, mailbox, cursor, std::mem::take(&mut removals)).await?;
         match item.envelope {
@@ -248,23 +249,17 @@ async fn poll(
                     return Ok(Ended::CardTooOld);
                 }
                 tally.count(found);
-                // Looked at whatever came, for the time that it takes.
-                let newest = vault.state()?.items.pop();
-                let has_attachments = newest.is_some_and(|entry| entry.holders.is_some());
                 removals.push(EnvelopeDigest::of(envelope.as_slice()));
-                if matches!(stay, Stay::Watching { .. }) {
+                if let Stay::Watching { came, .. } = stay {
                     announce(found);
-                }
-                // The relay sees that nothing is waited for any more. It sees the parcels asked for next, too.
-                if found == Found::Submission && has_attachments {
-                    stay = Stay::UntilEmpty;
+                    if found == Found::Submission {
+                        came.notify_one();
+                    }
                 }
             }
             Some(_) => return Err(LinkFault::Nonsense.into()),
             None => match stay {
-                Stay::Watching {
-                    alone: true, fetch, ..
-                } if clock() < fetch && !is_time(vault, began, clock())? => {}
+                Stay::Watching { alone: true, .. } if !is_time(vault, began, clock())? => {}
                 _ => return Ok(Ended::Empty),
             },
         }
@@ -273,7 +268,7 @@ async fn poll(
 
 async fn ask(
     link: &mut OpenLink,
-    stay: Stay,
+    stay: Stay<'_>,
     mailbox: MailboxId,
     cursor: u64,
     removals: Vec<EnvelopeDigest>,

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use valise_protocol::contact::RelayContact;
 use valise_protocol::id::RelayId;
 use valise_protocol::limits::WAIT_SECONDS;
-use valise_protocol::time::Timestamp;
 
 use crate::failure::Outcome;
 use crate::interrupt::until_told;
@@ -21,18 +21,14 @@ use super::pull::{Attachments, Clock, Stay, Tally, bury, collect, collect_all};
 const FIRST_PAUSE: u64 = 5;
 /// See [`FIRST_PAUSE`].
 const LONGEST_PAUSE: u64 = 300;
-/// Parcels that the relays lack are asked for again after so many seconds, then, as long as none comes, twice as many, up to
+/// Parcels that the relays lack are asked for again after so many seconds, then, as long as none comes, after twice as many, up to
 /// [`LONGEST_REST`].
 const FIRST_REST: u64 = 300;
 /// See [`FIRST_REST`].
 const LONGEST_REST: u64 = 3_600;
-
-/// When parcels are next asked for.
-struct Parcels {
-    /// `None` where they are left for later.
-    due: Option<Timestamp>,
-    rest: u64,
-}
+/// So long after a submission came its parcels are asked for: what that takes of this computer must not tell the relay, by the time until
+/// the next poll, what came.
+const BREATH: Duration = Duration::from_secs(1);
 
 /// Collects, and goes on collecting until the program is told to stop (SIGINT or SIGTERM).
 ///
@@ -48,13 +44,17 @@ pub async fn watch(
         if let Some(failure) = collect_all(vault, delay, clock).await? {
             ui::error(&failure);
         }
-        let mut parcels = Parcels {
-            due: (attachments == Attachments::Fetch).then(clock),
-            rest: FIRST_REST,
-        };
-        parcels.fetch(vault, clock).await?;
         ui::note("watching the inbox; stop with Ctrl-C");
-        watch_relays(vault, &mut parcels, clock).await
+        let came = Notify::new();
+        let watching = watch_relays(vault, &came, clock);
+        match attachments {
+            Attachments::Leave => watching.await,
+            // Beside each other: a text does not wait for the films that came before it.
+            Attachments::Fetch => tokio::select! {
+                ended = watching => ended,
+                () = fetch_as_they_come(vault, &came, clock) => Ok(()),
+            },
+        }
     };
     // Dropping the work is safe at any of its waits: what is in the vault is whole, and what was not acknowledged comes again.
     until_told(work).await.unwrap_or_else(|| {
@@ -63,36 +63,27 @@ pub async fn watch(
     })
 }
 
-impl Parcels {
-    /// Fetches what is missing, where it is time. What goes wrong is told: the next time may go better.
-    async fn fetch(&mut self, vault: &Vault, clock: Clock<'_>) -> Outcome<()> {
-        if self.due.is_none_or(|due| clock() < due) {
-            return Ok(());
-        }
-        let fetched = fetch(vault, None, KEEP_FREE, clock).await?;
-        self.rest = match fetched.came {
-            0 => (self.rest * 2).min(LONGEST_REST),
-            _ => FIRST_REST,
+/// Fetches what is missing of attachments, when submissions came and now and then. What goes wrong is told: the next time may go better.
+async fn fetch_as_they_come(vault: &Vault, came: &Notify, clock: Clock<'_>) {
+    let mut rest = FIRST_REST;
+    loop {
+        let outcome = match fetch(vault, None, KEEP_FREE, clock).await {
+            Ok(fetched) => {
+                let longer = (rest * 2).min(LONGEST_REST);
+                rest = if fetched.came > 0 { FIRST_REST } else { longer };
+                fetched.tell()
+            }
+            Err(failure) => Some(failure),
         };
-        let rest = if fetched.incomplete {
-            self.rest
-        } else {
-            LONGEST_REST
-        };
-        self.due = Some(clock().plus(rest));
-        if let Some(failure) = fetched.tell() {
+        if let Some(failure) = outcome {
             ui::error(&failure);
         }
-        Ok(())
-    }
-
-    /// Something came: it is time.
-    fn hurry(&mut self, clock: Clock<'_>) {
-        self.due = self.due.map(|_| clock());
+        let _ = tokio::time::timeout(Duration::from_secs(rest), came.notified()).await;
+        tokio::time::sleep(BREATH).await;
     }
 }
 
-async fn watch_relays(vault: &Vault, parcels: &mut Parcels, clock: Clock<'_>) -> Outcome<()> {
+async fn watch_relays(vault: &Vault, came: &Notify, clock: Clock<'_>) -> Outcome<()> {
     let mut pause = FIRST_PAUSE;
     let mut silent: Vec<RelayId> = Vec::new();
     loop {
@@ -102,12 +93,11 @@ async fn watch_relays(vault: &Vault, parcels: &mut Parcels, clock: Clock<'_>) ->
         let stay = Stay::Watching {
             seconds: WAIT_SECONDS / share,
             alone,
-            fetch: parcels.due.unwrap_or(Timestamp::from_seconds(u64::MAX)),
+            came,
         };
-        let mut tally = Tally::default();
         let (mut answered, mut fault) = (0, None);
         for relay in &relays {
-            match collect(vault, relay, stay, &mut tally, clock).await {
+            match collect(vault, relay, stay, &mut Tally::default(), clock).await {
                 Ok(()) => {
                     answered += 1;
                     silent.retain(|id| *id != relay.id());
@@ -137,10 +127,6 @@ async fn watch_relays(vault: &Vault, parcels: &mut Parcels, clock: Clock<'_>) ->
             Collected::NotAll
         };
         bury(vault, collected, clock())?;
-        if tally.submissions > 0 {
-            parcels.hurry(clock);
-        }
-        parcels.fetch(vault, clock).await?;
     }
 }
 
