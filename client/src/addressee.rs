@@ -19,6 +19,8 @@ pub struct Addressee {
     pub address: Address,
     /// The first relay that the contact or the card names.
     pub relay: RelayContact,
+    /// All that it names, that one first.
+    pub relays: Vec<RelayContact>,
     /// The card, where one was given as a file: it was checked, and a newer one is fetched all the same.
     pub card: Option<VerifiedCard>,
     /// What the person must know of the way there.
@@ -76,6 +78,7 @@ impl Addressee {
         Ok(Self {
             address: contact.address(),
             relay,
+            relays: contact.ways().iter().map(|way| way.relay.clone()).collect(),
             card: None,
             remarks,
         })
@@ -91,6 +94,7 @@ impl Addressee {
         Ok(Self {
             address: card.address(),
             relay,
+            relays: card.relays().collect(),
             card: Some(card),
             remarks: remarks.into_iter().collect(),
         })

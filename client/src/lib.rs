@@ -19,6 +19,7 @@ pub mod certificate;
 pub mod dial;
 pub mod addressee;
 pub mod session;
+pub mod attach;
 pub mod vault;
 pub mod command;
 pub mod mechanism;

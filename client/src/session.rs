@@ -7,7 +7,7 @@
 use valise_protocol::card::{Card, CardError, Known, VerifiedCard};
 use valise_protocol::contact::RelayContact;
 use valise_protocol::envelope::{SealError, seal};
-use valise_protocol::id::{Address, EnvelopeDigest, MailboxId, WithdrawHash};
+use valise_protocol::id::{Address, EnvelopeDigest, Grant, MailboxId, WithdrawHash};
 use valise_protocol::key::DhSecret;
 use valise_protocol::limits::{ENVELOPE, SLOTS};
 use valise_protocol::message::Message;
@@ -126,8 +126,8 @@ pub enum DepositFault {
 pub struct Result3 {
     /// The mechanism's newest card.
     pub card: Result<VerifiedCard, CardFault>,
-    /// The deposit: what the relay says of it.
-    pub deposit: Result<Stored, DepositFault>,
+    /// The deposit: what the relay says of it, and the leave to put parcels that it brought.
+    pub deposit: Result<(Stored, Grant), DepositFault>,
     /// What was in the mailbox.
     pub poll: Result<Item, LinkFault>,
 }
@@ -231,7 +231,7 @@ async fn deposit(
     card: Option<&VerifiedCard>,
     errand: &Errand<'_>,
     now: Timestamp,
-) -> Result<Stored, DepositFault> {
+) -> Result<(Stored, Grant), DepositFault> {
     let mut link = link?;
     let readers = card.and_then(|card| Accepted::readers(errand.despite_staleness, card, now));
     let (target, sealed, usable) = match (readers, card) {
@@ -254,7 +254,7 @@ async fn deposit(
     let answer = link.request(&request).await;
     link.finish();
     match answer? {
-        Answer::Stored(stored, _) if usable => Ok(stored),
+        Answer::Stored(stored, grant) if usable => Ok((stored, grant)),
         Answer::Stored(..) => Err(DepositFault::NoCard),
         _ => Err(LinkFault::Nonsense.into()),
     }

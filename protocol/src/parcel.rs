@@ -15,6 +15,7 @@
 use std::fmt;
 
 use minicbor::{Decode, Encode};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::aead::{self, Unauthentic};
@@ -103,6 +104,22 @@ impl ParcelSet {
 
     const fn place(index: u32) -> (usize, u8) {
         (index as usize / 8, 0x80 >> (index % 8))
+    }
+}
+
+/// Computes a [`FileHash`] as the file is read.
+#[derive(Clone, Default)]
+pub struct FileHasher(Sha256);
+
+impl FileHasher {
+    /// Takes in the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The hash of all.
+    pub fn finish(self) -> FileHash {
+        FileHash(self.0.finalize().into())
     }
 }
 
@@ -311,6 +328,7 @@ macro_rules! redacted {
 }
 redacted!(
     FileHash,
+    FileHasher,
     FileKey,
     WriteKey,
     AttachmentKeys,

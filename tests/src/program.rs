@@ -382,6 +382,11 @@ impl Running {
         self.0.id()
     }
 
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        matches!(self.0.try_wait(), Ok(None))
+    }
+
     /// Presses Ctrl-C, asks it to stop, or whatever else the signal means.
     pub fn signal(&self, signal: rustix::process::Signal) {
         // It may have ended by itself.

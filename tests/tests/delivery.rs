@@ -21,7 +21,7 @@ async fn each_of_eight_devices_reads_and_acknowledges_by_itself() {
     let result = Defender::new(mechanism.address)
         .send("a case", &relay, None)
         .await;
-    assert_eq!(result.deposit.unwrap(), Stored::New);
+    assert_eq!(result.deposit.unwrap().0, Stored::New);
     for device in 0..8 {
         assert_eq!(
             mechanism.texts(device, &relay).await,
@@ -59,11 +59,21 @@ async fn sending_again_leaves_one_submission() {
     let mechanism = Mechanism::published(2, &relay).await;
     let defender = Defender::new(mechanism.address);
     assert_eq!(
-        defender.send("a case", &relay, None).await.deposit.unwrap(),
+        defender
+            .send("a case", &relay, None)
+            .await
+            .deposit
+            .unwrap()
+            .0,
         Stored::New
     );
     assert_eq!(
-        defender.send("a case", &relay, None).await.deposit.unwrap(),
+        defender
+            .send("a case", &relay, None)
+            .await
+            .deposit
+            .unwrap()
+            .0,
         Stored::Replaced
     );
     assert_eq!(mechanism.texts(0, &relay).await, ["a case"]);
@@ -72,7 +82,8 @@ async fn sending_again_leaves_one_submission() {
             .send("another", &relay, None)
             .await
             .deposit
-            .unwrap(),
+            .unwrap()
+            .0,
         Stored::New
     );
 }

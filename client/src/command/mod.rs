@@ -7,6 +7,7 @@ pub mod send;
 
 use std::time::SystemTime;
 
+use tokio::runtime::Builder;
 use valise_protocol::time::Timestamp;
 
 use crate::failure::{Failure, Outcome};
@@ -21,7 +22,19 @@ pub fn now() -> Timestamp {
 /// # Errors
 /// A failure when the system gives no event queue, or that of the work.
 pub fn block_on<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    run(Builder::new_current_thread(), work)
+}
+
+/// The same where there is much to encrypt: parts of the work may run on other processors.
+///
+/// # Errors
+/// As [`block_on`].
+pub fn block_on_all_cores<T>(work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    run(Builder::new_multi_thread(), work)
+}
+
+fn run<T>(mut runtime: Builder, work: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    let runtime = runtime
         .enable_all()
         .build()
         .map_err(|error| Failure::new(format!("the system is out of resources: {error}")))?;

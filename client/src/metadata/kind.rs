@@ -64,6 +64,11 @@ impl Kind {
         self.names().1
     }
 
+    /// Whether [`super::look`] knows what such a file says of its making.
+    pub fn is_looked_into(self) -> bool {
+        self.can_be_stripped() || self == Self::Heif
+    }
+
     /// Whether [`super::strip`] knows it.
     pub fn can_be_stripped(self) -> bool {
         matches!(self, Self::Jpeg | Self::Png | Self::WebP | Self::Gif)

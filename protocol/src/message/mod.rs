@@ -419,8 +419,11 @@ impl Submission {
     }
 
     /// Adds the relays that a repeat of it names behind those known, each once, as long as there is room. Nothing else in a repeat
-    /// counts (spec §9.4).
+    /// counts, and where this one has no files, nothing at all (spec §9.4).
     pub fn add_holders(&mut self, repeat: &Self) {
+        if self.holders.is_empty() {
+            return;
+        }
         for holder in &repeat.holders {
             if self.holders.len() < RELAYS && !self.holders.contains(holder) {
                 self.holders.push(*holder);

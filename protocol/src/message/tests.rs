@@ -465,6 +465,7 @@ fn a_repeat_adds_the_relays_that_were_not_known() {
         (&[2, 1][..], &[3, 1, 3][..], &[2, 1, 3][..]),
         (&[1, 2, 3, 4, 5, 6, 7], &[9, 8], &[1, 2, 3, 4, 5, 6, 7, 9]),
         (&[1], &[], &[1]),
+        (&[], &[1], &[]),
     ] {
         let mut submission = held_by(known);
         submission.add_holders(&held_by(repeat));

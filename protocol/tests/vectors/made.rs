@@ -1,9 +1,14 @@
 //! Vectors made by this crate, with randomness of the day: for the other reading to check.
 
+use rand_core::Rng;
+use valise_protocol::cbor;
 use valise_protocol::contact::{Contact, RelayContact, Way};
 use valise_protocol::envelope::seal;
+use valise_protocol::id::Namespace;
 use valise_protocol::key::{DhPublic, DhSecret};
-use valise_protocol::limits::FRAME_PLAIN;
+use valise_protocol::limits::{FRAME_PLAIN, PARCEL_PLAIN};
+use valise_protocol::message::{Attachment, Metadata};
+use valise_protocol::parcel::{FileHash, FileKey};
 use valise_protocol::prekey::Prekey;
 
 use super::script::Record;
@@ -31,6 +36,10 @@ pub fn all() -> Vec<(String, String)> {
         ),
         message("reply", &world, "return", colleague, &reply),
         message("copy", &world, "inbox", colleague, &copy),
+        file_keys(&world),
+        parcel_seal(rng),
+        attach("array", &world, rng, 3),
+        attach("list", &world, rng, 150),
         world.to_devices(&submission),
         world.to_defender(&reply),
         link(rng),
@@ -118,6 +127,64 @@ fn message(
     }
     let name = format!("message-{name}");
     vector(&name, "message", "§4.5", inputs, Values::default())
+}
+
+fn file_keys(world: &World) -> (String, String) {
+    let inputs = Values::default()
+        .with("entropy", world.entropy)
+        .with("address", world.address.as_bytes())
+        .with("h", [7; 32]);
+    let known = Values::default();
+    vector("file-keys", "file-keys", "§3 §9.1", inputs, known)
+}
+
+fn parcel_seal(rng: &mut Record) -> (String, String) {
+    let mut plain = vec![0; PARCEL_PLAIN];
+    rng.fill_bytes(&mut plain);
+    let inputs = Values::default()
+        .with("FK", rng.draw::<32>())
+        .with("number", 23_u64)
+        .with("count", 24_u64)
+        .with("plain", plain);
+    vector(
+        "parcel-seal",
+        "parcel-seal",
+        "§9.2",
+        inputs,
+        Values::default(),
+    )
+}
+
+/// So many files, in no order, and one of them twice.
+fn attach(name: &str, world: &World, rng: &mut Record, count: usize) -> (String, String) {
+    let mut inputs = Values::default()
+        .with("base", rng.draw::<32>())
+        .with("content", world.content().encode());
+    for at in 0..=count {
+        let again = inputs
+            .many("attachment-", "")
+            .first()
+            .map(|first| first.to_vec());
+        let file = match again {
+            Some(again) if at == count => again,
+            _ => attachment(rng),
+        };
+        inputs = inputs.with(format!("attachment-{at}"), file);
+    }
+    let name = format!("attach-{name}");
+    vector(&name, "attach", "§9.1 §9.4", inputs, Values::default())
+}
+
+fn attachment(rng: &mut Record) -> Vec<u8> {
+    cbor::encode(&Attachment {
+        key: FileKey::from_bytes(&rng.draw()),
+        namespace: Namespace::from_bytes(rng.draw()),
+        length: u64::from(u32::from_be_bytes(rng.draw())) / 2,
+        hash: FileHash::from_bytes(rng.draw()),
+        name: Some("снимок.jpg".into()),
+        media_type: "image/jpeg".into(),
+        metadata: Metadata::Stripped,
+    })
 }
 
 /// Both ends with fresh keys, two frames up and two down.

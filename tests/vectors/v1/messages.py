@@ -51,3 +51,12 @@ def check_message(raw, mailbox, address, writer, current=None):                 
     if m[0] == 4:
         require(writer in (current or []), "writer-not-on-roster")
     return out
+
+
+def holders_after(known, repeat):                                                                            # §9.4
+    """The relays that hold the files of a submission, after a repeat of it. None known: it has no files."""
+    out = list(known)
+    for relay in repeat:
+        if known and relay not in out and len(out) < 8:
+            out.append(relay)
+    return out

@@ -86,17 +86,26 @@ def read_list(raw):                                                             
 
 
 def check_files(files):                                                                                      # §9.4
-    """Key 3 of a content, of the right shape. Whether a list was due, or an array, is for the writer: the text asks no reader to look."""
+    """Key 3 of a content, of the right shape. Whether a list was due is for the writer: a reader cannot tell."""
     if type(files) is list:
         ascending(files)
+        require(len(encode(files)) <= ARRAY_SIZE, "too-long")
     else:
         require(4 not in files and files[5] == "application/cbor" and files[6] == 0, "bad-list")
         require(files[2] <= LIST_SIZE, "too-long")
 
 
+def once(attachments):                                                                                       # §9.4
+    """In their order; of equal files, which have one namespace, the one with the lesser encoding."""
+    kept = {}
+    for a in sorted(attachments, key=encode):
+        kept.setdefault(a[1], a)
+    return ascending(sorted(kept.values(), key=lambda a: a[1]))
+
+
 def attach(base, content, attachments):                                                                      # §9.4
     """What a writer makes of a content without files, and of the files: (the array's encoding, whether it became a list, the content)."""
-    files = ascending(sorted(attachments, key=lambda a: a[1]))
+    files = once(attachments)
     require(0 < len(files) <= ATTACHMENTS, "bad-cbor")
     array, whole = encode(files), encode(content | {3: files})
     if len(array) <= ARRAY_SIZE and len(whole) <= CONTENT_SIZE:

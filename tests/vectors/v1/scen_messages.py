@@ -149,6 +149,12 @@ def messages(V):
     H("reject-files-without-holders", "Files, and no key 5.", "bad-holders", some, None)
     H("reject-list-of-files-without-holders", "A list of files, and no key 5.", "bad-holders", listed, None)
     H("reject-holders-without-files", "Key 5, and no files.", "bad-holders", content(), [RELAY_ID])
+    R = lambda slug, about, known, repeat: V(f"holders-accept-{slug}", "§9.4", about, "ok", "holders",
+                                             {f"known-{n}": r for n, r in enumerate(known)} | {f"repeat-{n}": r for n, r in enumerate(repeat)})
+    R("repeat", "A repeat names one relay that is known, one that is not, and that one again.", [ids[4], ids[1]], [ids[2], ids[1], ids[2]])
+    R("repeat-of-more-than-eight", "Seven are known, and two others are named: the first of them is added.", ids[:7], [ids[8], ids[7]])
+    R("repeat-without-files", "The repeat names none.", [ids[0]], [])
+    R("repeat-of-a-submission-without-files", "None is known, because there are no files.", [], [ids[0]])
     H("reject-no-holder", "Key 5 is an empty array.", "bad-cbor", some, [])
     H("reject-nine-holders", "Nine relays.", "bad-cbor", some, ids)
     H("reject-holder-of-31-bytes", "A relay id is a byte too short.", "bad-cbor", some, [RELAY_ID[:31]])
@@ -180,6 +186,8 @@ def contents(V):
     F("accept-100-files", "A hundred files, in an array of 12,202 bytes.", "ok",
       [attachment(n) for n in range(100)])
     F("accept-array-of-16384-bytes", "The longest array that a writer makes.", "ok", array_of(16384))
+    F("reject-array-of-16385-bytes", "One byte more, in a content that is not too long.", "too-long", array_of(16385))
+    F("accept-list-short", "The list has 123 bytes, as that of one small file: a reader cannot tell whether a list was needed.", "ok", LIST_FILE | {2: 123})
     F("accept-list-longest", "The length of the list is 8,388,608.", "ok", LIST_FILE | {2: 8388608})
     F("reject-list-of-8388609-bytes", "The list is one byte too long by its attachment: a reader need not get it.", "too-long", LIST_FILE | {2: 8388609})
     F("reject-list-with-a-name", "A list has none.", "bad-list", LIST_FILE | {4: "files"})

@@ -123,6 +123,8 @@ def attachments(V):
 def lists(V):
     L = lambda slug, about, expect, raw: V(f"list-{slug}", "§9.4", about, expect, "list", {"list": raw})
     L("accept", "136 files, in more than 16,384 bytes.", "ok", LIST_OF_FILES)
+    L("accept-short", "Two files: a list has any length.", "ok", encode(FILES))
+    L("accept-16384-bytes", "As many bytes as an array may have.", "ok", encode(array_of(16384)))
     L("reject-none", "No attachment.", "bad-cbor", encode([]))
     L("reject-one-that-is-none", "The second of two has no media type.", "bad-cbor", encode([FILES[0], {k: x for k, x in FILES[1].items() if k != 5}]))
     L("reject-an-attachment", "An attachment where the array is wanted: a list does not name another list.", "bad-cbor", encode(LIST_FILE))
@@ -151,6 +153,10 @@ def writers(V):
     W("accept-one", "One file is an array too.", [PHOTO])
     W("accept-in-order", "Two files, given in their order.", FILES)
     W("accept-out-of-order", "The same two in the other order make the same content.", FILES[::-1])
+    W("accept-equal-files", "A file twice under two names, and another: the first name stands, because its encoding is the lesser.", [*FILES, PHOTO | {4: "photo 2.jpg"}])
+    W("accept-equal-files-in-another-order", "The same in the other order make the same content.", [PHOTO | {4: "photo 2.jpg"}, *FILES[::-1]])
+    W("accept-equal-files-of-which-one-has-no-name", "An attachment with a name and one without: the one without has the lesser encoding.",
+      [PHOTO, {k: x for k, x in PHOTO.items() if k != 4}])
     W("accept-array-of-16384", "The array has 16,384 bytes.", array_of(16384))
     W("accept-list-of-16385", "The array has a byte more, and becomes a list.", array_of(16385))
     W("accept-list-of-16385-for-one-addressee", "The same list under R of one addressee.", array_of(16385), DEFENDER.R)

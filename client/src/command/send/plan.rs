@@ -1,0 +1,260 @@
+//! Which way a submission and its files go: each mechanism gets its own envelope at its own relay, and the parcels go once, to a relay
+//! from which all their devices may read.
+
+use std::sync::Arc;
+
+use valise_protocol::card::VerifiedCard;
+use valise_protocol::contact::RelayContact;
+use valise_protocol::id::RelayId;
+use valise_protocol::message::Content;
+use valise_protocol::parcel::ParcelSet;
+use valise_protocol::phrase::DefenderRoot;
+use valise_protocol::time::Timestamp;
+
+use crate::addressee::Addressee;
+use crate::attach::{Files, Item, Keys, Set, held};
+use crate::failure::{Failure, Outcome};
+use crate::interrupt::{interrupted, until_told};
+use crate::session::{self, Errand, Poll};
+use crate::ui::note;
+
+use super::delivery::Delivery;
+use super::{Send, content_for, delivery};
+
+/// What goes where.
+pub struct Plan<'a> {
+    /// One for each mechanism, in the order in which they were named.
+    pub deliveries: Vec<Delivery<'a>>,
+    /// Each upload; none without files.
+    pub uploads: Vec<Upload>,
+}
+
+/// The files on their way to one relay.
+pub struct Upload {
+    /// The relay.
+    pub relay: RelayContact,
+    /// Whose devices will read them there: places among the deliveries, those first that deposit at that relay.
+    pub members: Vec<usize>,
+    /// The files under their keys.
+    pub set: Set,
+    /// What other relays of the members hold of each file.
+    pub elsewhere: Vec<ParcelSet>,
+}
+
+impl<'a> Plan<'a> {
+    /// Makes it. Asks relays where that is needed: which relays several mechanisms share, and what was stored before.
+    ///
+    /// # Errors
+    /// A failure when a card or the files do not allow it.
+    pub async fn make(
+        send: &Send,
+        to: &'a [Addressee],
+        files: Option<&Files>,
+        root: &DefenderRoot,
+        content: Content,
+        now: Timestamp,
+    ) -> Outcome<Self> {
+        let case = &send.case;
+        let content = |at| content_for(case, to, at, &content);
+        let Some(files) = files else {
+            let deliver = |(at, to)| delivery(to, root, &content(at));
+            return Ok(Self {
+                deliveries: to.iter().enumerate().map(deliver).collect(),
+                uploads: Vec::new(),
+            });
+        };
+        let relays = if case.undisclosed {
+            Vec::new()
+        } else {
+            relays_of_each(to, now).await?
+        };
+        let groups = if case.undisclosed {
+            (0..to.len())
+                .map(|at| (to[at].relay.clone(), vec![at]))
+                .collect()
+        } else {
+            groups(to, &relays)
+        };
+        let mut contents: Vec<Content> = (0..to.len()).map(content).collect();
+        let (mut uploads, mut holders) = (Vec::new(), vec![Vec::new(); to.len()]);
+        for (relay, members) in groups {
+            let first = members[0];
+            let alone = root.for_mechanism(&to[first].address);
+            let keys = match case.undisclosed {
+                true => Keys::Alone(&alone),
+                false => Keys::Shared(root),
+            };
+            let set = files.under(keys, &mut contents[first])?;
+            let mut elsewhere = Vec::new();
+            let mut all = vec![relay.id()];
+            if send.again {
+                for other in common(to, &members, &relay) {
+                    all.extend(look_at(&other, &set.items, &mut elsewhere, now).await?);
+                }
+            }
+            for member in &members {
+                contents[*member].attached.clone_from(&set.attached);
+                holders[*member].clone_from(&all);
+            }
+            uploads.push(Upload {
+                relay,
+                members,
+                set,
+                elsewhere,
+            });
+        }
+        let deliveries = to.iter().zip(contents).zip(holders);
+        let deliveries = deliveries.map(|((to, content), holders)| Delivery {
+            holders,
+            ..delivery(to, root, &content)
+        });
+        Ok(Self {
+            deliveries: deliveries.collect(),
+            uploads,
+        })
+    }
+}
+
+/// From which relays each mechanism's devices read: as its newest card says, where that matters.
+async fn relays_of_each(to: &[Addressee], now: Timestamp) -> Outcome<Vec<Vec<RelayId>>> {
+    let ids = |relays: &[RelayContact]| relays.iter().map(RelayContact::id).collect::<Vec<_>>();
+    let named = to.iter().map(|to| ids(&to.relays));
+    let named: Vec<Vec<RelayId>> = named.collect();
+    let first = to.first().map(|to| to.relay.id());
+    if first.is_none_or(|first| named.iter().all(|relays| relays.contains(&first))) {
+        return Ok(named);
+    }
+    note("asking for the mechanisms' cards, to find a relay from which all may read the files");
+    let mut relays = Vec::with_capacity(to.len());
+    for to in to {
+        let errand = Errand {
+            address: to.address,
+            known: to.card.as_ref().map(VerifiedCard::known),
+            despite_staleness: None,
+            deposit: None,
+            poll: Poll::Nothing,
+        };
+        let asked = until_told(session::run(&to.relay, errand, now)).await;
+        let asked = asked.ok_or_else(|| interrupted().hint("nothing was sent"))?;
+        let card = asked.map_err(Failure::from)?.card;
+        let card = card.map_err(|fault| Failure::from(fault).hint("nothing was sent"))?;
+        relays.push(card.relays().map(|relay| relay.id()).collect());
+    }
+    Ok(relays)
+}
+
+/// The fewest relays, among those to which an envelope goes, from which all can read; who deposits at one comes first in its group.
+fn groups(to: &[Addressee], relays: &[Vec<RelayId>]) -> Vec<(RelayContact, Vec<usize>)> {
+    let mut left: Vec<usize> = (0..to.len()).collect();
+    let mut groups = Vec::new();
+    while !left.is_empty() {
+        let reads = |at: &usize, relay: &RelayContact| {
+            to[*at].relay.id() == relay.id() || relays[*at].contains(&relay.id())
+        };
+        let readers = |relay: &RelayContact| left.iter().filter(|at| reads(at, relay)).count();
+        // Of two with as many, the one that was named first.
+        let best = to
+            .iter()
+            .rev()
+            .map(|to| &to.relay)
+            .max_by_key(|relay| readers(relay));
+        let Some(relay) = best.cloned() else { break };
+        let (mut members, others) = left.into_iter().partition(|at| reads(at, &relay));
+        let members: &mut Vec<usize> = &mut members;
+        members.sort_by_key(|at| to[*at].relay.id() != relay.id());
+        groups.push((relay, std::mem::take(members)));
+        left = others;
+    }
+    groups
+}
+
+/// The other relays that all members name.
+fn common(to: &[Addressee], members: &[usize], but: &RelayContact) -> Vec<RelayContact> {
+    let (Some(first), true) = (members.first(), !members.is_empty()) else {
+        return Vec::new();
+    };
+    let shared = |relay: &&RelayContact| {
+        relay.id() != but.id()
+            && members
+                .iter()
+                .all(|at| to[*at].relays.iter().any(|other| other.id() == relay.id()))
+    };
+    to[*first].relays.iter().filter(shared).cloned().collect()
+}
+
+/// What another relay holds; its id if that is anything.
+async fn look_at(
+    relay: &RelayContact,
+    items: &[Arc<Item>],
+    elsewhere: &mut Vec<ParcelSet>,
+    now: Timestamp,
+) -> Outcome<Option<RelayId>> {
+    let Some(asked) = until_told(held(relay, items, now)).await else {
+        return Err(interrupted().hint("nothing was sent"));
+    };
+    // What cannot be asked cannot be counted on.
+    let Ok(found) = asked else { return Ok(None) };
+    let any = found.iter().any(|set| !set.is_empty());
+    elsewhere.resize(items.len(), ParcelSet::default());
+    for (item, (all, found)) in items.iter().zip(elsewhere.iter_mut().zip(found)) {
+        for index in (0..item.file.count).filter(|index| found.contains(*index)) {
+            all.insert(index);
+        }
+    }
+    Ok(any.then(|| relay.id()))
+}
+
+#[cfg(test)]
+mod tests {
+    use valise_protocol::contact::{Contact, Way};
+    use valise_protocol::id::Address;
+
+    use super::*;
+
+    fn relay(number: u8) -> RelayContact {
+        RelayContact::new(RelayId::from_bytes([number; 32]), "relay.example", 443).unwrap()
+    }
+
+    fn addressee(number: u8, relays: &[u8]) -> Addressee {
+        let way = |number: &u8| Way {
+            relay: relay(*number),
+            ingress: None,
+        };
+        let ways = relays.iter().map(way).collect();
+        let contact = Contact::new(Address::from_bytes([number; 32]), ways).unwrap();
+        Addressee::read(&contact.to_string(), Timestamp::from_seconds(0)).unwrap()
+    }
+
+    fn grouped(relays: &[&[u8]]) -> Vec<(u8, Vec<usize>)> {
+        let to: Vec<Addressee> = relays.iter().map(|relays| addressee(0, relays)).collect();
+        let reads: Vec<Vec<RelayId>> = to
+            .iter()
+            .map(|to| to.relays.iter().map(RelayContact::id).collect())
+            .collect();
+        let groups = groups(&to, &reads);
+        let number = |(relay, members): (RelayContact, _)| (relay.id().as_bytes()[0], members);
+        groups.into_iter().map(number).collect()
+    }
+
+    #[test]
+    fn one_relay_serves_all_who_can_read_there() {
+        assert_eq!(grouped(&[&[1], &[1], &[1]]), [(1, vec![0, 1, 2])]);
+        assert_eq!(grouped(&[&[1], &[2, 1], &[3, 1]]), [(1, vec![0, 1, 2])]);
+        assert_eq!(grouped(&[&[1, 2], &[2]]), [(2, vec![1, 0])]);
+        assert_eq!(grouped(&[&[1], &[2]]), [(1, vec![0]), (2, vec![1])]);
+        assert_eq!(
+            grouped(&[&[1], &[2], &[2, 9], &[3, 2]]),
+            [(2, vec![1, 2, 3]), (1, vec![0])]
+        );
+    }
+
+    #[test]
+    fn only_relays_that_all_name_are_asked_for_what_was_stored_before() {
+        let to = [addressee(1, &[1, 2, 3]), addressee(2, &[1, 3])];
+        let ids = |found: Vec<RelayContact>| -> Vec<u8> {
+            found.iter().map(|relay| relay.id().as_bytes()[0]).collect()
+        };
+        assert_eq!(ids(common(&to, &[0, 1], &relay(1))), [3]);
+        assert_eq!(ids(common(&to, &[0], &relay(1))), [2, 3]);
+    }
+}
