@@ -77,7 +77,7 @@ fn push(out: &mut String, character: char) {
 }
 
 /// Whether a terminal shows a character as itself and nothing else happens. Joiners stay: several scripts need them.
-fn is_inert(character: char) -> bool {
+pub fn is_inert(character: char) -> bool {
     !(character.is_control()
         || matches!(
             character,

@@ -2,7 +2,7 @@
 //!
 //! The rules: results go to standard output, everything about them to standard error. Plain sentences, at most 80 columns and never wider
 //! than the terminal,
-//! no boxes, no colour, nothing that moves: a screen reader and a pipe get the same as a terminal. Text from outside is escaped
+//! no boxes, no colour, nothing that moves but one line while parcels travel ([`crate::progress`]): a screen reader and a pipe get the same as a terminal. Text from outside is escaped
 //! ([`crate::escape`]) by whoever puts it into a line. Secrets are shown and asked on the terminal itself (`/dev/tty`), never on
 //! a standard stream that might be a file. Programs hand secrets over on file descriptors.
 
@@ -67,7 +67,7 @@ pub fn quote(text: &str) {
 }
 
 /// How many columns a line may take: 80, or fewer where the terminal has fewer, or it would begin rows of its own with whatever comes next.
-fn width() -> usize {
+pub fn width() -> usize {
     let of = |size: Result<rustix::termios::Winsize, _>| size.ok().map(|size| size.ws_col);
     let columns = of(rustix::termios::tcgetwinsize(std::io::stdout()))
         .or_else(|| of(rustix::termios::tcgetwinsize(std::io::stderr())));

@@ -4,6 +4,7 @@ pub mod card;
 pub mod cast;
 pub mod depositors;
 pub mod desk;
+pub mod attacher;
 pub mod liar;
 pub mod memory;
 pub mod own_disk;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use valise_client::dial::fresh_key;
-use valise_client::inbox::pull::once;
+use valise_client::inbox::pull::{Attachments, once};
 use valise_client::inbox::watch::watch;
 use valise_client::mechanism::prekeys::{Collected, bury};
 use valise_client::mechanism::publish::{RootArgs, keep_roster, next_roster};
@@ -142,7 +142,9 @@ async fn a_forged_copy_does_not_end_a_pull_before_everything_is_collected() {
     let (submission, _) = sender.submission("a case", 1, &liar.contact());
     inbox.lock().unwrap().envelopes =
         vec![(1, forged_copy(&desk)), (2, sealed(&desk, &submission))];
-    once(&desk.vaults[0], 0, &|| hands.now()).await.unwrap();
+    once(&desk.vaults[0], Attachments::Fetch, 0, &|| hands.now())
+        .await
+        .unwrap();
     assert_eq!(desk.state(0).items.len(), 1, "what came after the forgery");
     assert!(inbox.lock().unwrap().envelopes.is_empty());
 }
@@ -214,7 +216,7 @@ async fn a_watch_deletes_old_prekeys_as_a_single_pull_does() {
     let desk = Desk::new(1, &liar.contact(), START).await;
     let tell = || hands.now();
     tokio::select! {
-        _ = watch(&desk.vaults[0], 0, &tell) => panic!("it goes on"),
+        _ = watch(&desk.vaults[0], Attachments::Fetch, 0, &tell) => panic!("it goes on"),
         () = rounds.notified() => {}
     }
     let oldest = desk.state(0).prekeys[0].issued;
@@ -252,7 +254,9 @@ async fn times_until_the_next_poll() -> (Duration, Duration) {
     };
     let envelopes = (1..=24).map(|place| (place, envelope(place))).collect();
     inbox.lock().unwrap().envelopes = envelopes;
-    once(&desk.vaults[0], 0, &|| START).await.unwrap();
+    once(&desk.vaults[0], Attachments::Fetch, 0, &|| START)
+        .await
+        .unwrap();
     assert_eq!(desk.state(0).items.len(), 12);
     let times = times.lock().unwrap();
     let cover = shortest(&times, |place| place > 0 && place % 2 == 0);

@@ -3,6 +3,13 @@
 pub mod thread;
 pub mod outbox;
 pub mod take;
+pub mod files;
+mod arrivals;
+mod visit;
+pub mod fetch;
+mod place;
+mod custody;
+pub mod save;
 pub mod pull;
 pub mod watch;
 pub mod show;
@@ -20,6 +27,7 @@ use crate::ui::{self, Terminal};
 use crate::vault::Vault;
 use crate::vault::command::Access;
 
+use self::pull::Attachments;
 use self::reply::Pace;
 use self::thread::{Thread, Threads};
 
@@ -35,11 +43,17 @@ pub struct InboxGroup {
 /// What can be done with an inbox.
 #[derive(Subcommand, Debug)]
 pub enum InboxCommand {
-    /// Collect what waits on the relays
+    /// Collect what waits on the relays, attachments too
+    ///
+    /// What was interrupted goes on where it was. Attachments of which something has not been sent yet, or has not reached the relay, are
+    /// asked for again by the next pull.
     Pull {
         /// Go on collecting until stopped
         #[arg(long)]
         watch: bool,
+        /// Leave attachments at the relay for now: valise inbox fetch ID
+        #[arg(long)]
+        text_only: bool,
         /// How answers that still wait are sent
         #[command(flatten)]
         pace: Pace,
@@ -50,6 +64,23 @@ pub enum InboxCommand {
     Show {
         /// Its id, or the beginning of it
         id: String,
+    },
+    /// Fetch the attachments of one submission
+    Fetch {
+        /// Its id, or the beginning of it
+        id: String,
+    },
+    /// Write the attachments of one submission into a directory
+    ///
+    /// They get names of our own, such as attachment-1.jpg, and nothing that is there is written over. Only a file that is exactly what the
+    /// sender spoke of is written. Beside them goes custody.toml: what this device received from whom and when, under which names it
+    /// was saved, with lengths and SHA-256. It is this device's own note and no signature: it shows that a file is the one
+    /// noted, not that the note is true.
+    Save {
+        /// Its id, or the beginning of it
+        id: String,
+        /// Where to; made where there is none
+        dir: PathBuf,
     },
     /// Tell the sender that somebody has read it
     Acknowledge {
@@ -72,7 +103,7 @@ pub enum InboxCommand {
         #[command(flatten)]
         pace: Pace,
     },
-    /// Delete one submission and its answers from this vault
+    /// Delete one submission, its attachments and its answers from this vault
     Delete {
         /// Its id, or the beginning of it
         id: String,
@@ -90,10 +121,24 @@ impl InboxGroup {
     pub async fn run(&self, now: Timestamp) -> Outcome<()> {
         let vault = self.access.open()?;
         match &self.command {
-            InboxCommand::Pull { watch: true, pace } => {
-                watch::watch(&vault, pace.delay, &command::now).await
+            InboxCommand::Pull {
+                watch,
+                text_only,
+                pace,
+            } => {
+                let attachments = if *text_only {
+                    Attachments::Leave
+                } else {
+                    Attachments::Fetch
+                };
+                if *watch {
+                    watch::watch(&vault, attachments, pace.delay, &command::now).await
+                } else {
+                    pull::once(&vault, attachments, pace.delay, &command::now).await
+                }
             }
-            InboxCommand::Pull { pace, .. } => pull::once(&vault, pace.delay, &command::now).await,
+            InboxCommand::Fetch { id } => fetch::one(&vault, id, &command::now).await,
+            InboxCommand::Save { id, dir } => save::save(&vault, id, dir, now),
             InboxCommand::List => show::list(&vault),
             InboxCommand::Show { id } => show::show(&vault, id, now),
             InboxCommand::Acknowledge { id, again, pace } => {
@@ -113,7 +158,9 @@ fn delete(vault: &Vault, which: &str, yes: bool) -> Outcome<()> {
     let threads = Threads::of(&state);
     let thread = threads.find(which)?;
     let id = threads.id(thread);
-    let question = format!("Delete submission {id} and its answers from this vault for good?");
+    let question = format!(
+        "Delete submission {id}, its attachments and its answers from this vault for good?"
+    );
     if !yes && !Terminal::open()?.confirm(&question)? {
         return Err(Failure::new("nothing was deleted"));
     }
@@ -123,8 +170,8 @@ fn delete(vault: &Vault, which: &str, yes: bool) -> Outcome<()> {
         ui::note("an answer that still waited to be sent is gone with it.");
     }
     ui::note(
-        "gone: from this vault; its file was overwritten. Not gone: from your colleagues' vaults and from backups. The relay keeps \
-         what they have not collected. Flash memory and snapshots may keep encrypted remains, which this vault's \
+        "gone: from this vault; its files were overwritten. Not gone: from your colleagues' vaults and from backups. The relay keeps \
+         what they have not collected, and the attachments until they run out. What was saved elsewhere stays there. Flash memory and snapshots may keep encrypted remains, which this vault's \
          passphrase and a prekey still held could open.",
     );
     Ok(())

@@ -3,6 +3,7 @@
 //! An envelope is acknowledged to the relay by the poll after it, once its content is on this disk. Cover is dropped in silence, and
 //! so is what was seen before. What does not open here is acknowledged too, or it would come back for ever; it is counted.
 
+use tokio::sync::Notify;
 use valise_protocol::card::VerifiedCard;
 use valise_protocol::contact::RelayContact;
 use valise_protocol::id::{EnvelopeDigest, MailboxId, RelayId};
@@ -19,6 +20,7 @@ use crate::ui;
 use crate::vault::Vault;
 use crate::vault::state::State;
 
+use super::fetch::{KEEP_FREE, fetch};
 use super::outbox::deliver;
 use super::take::{Found, take};
 use super::thread::Threads;
@@ -36,11 +38,24 @@ pub struct Tally {
 
 /// How long to stay with one relay.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Stay {
+pub(super) enum Stay<'a> {
     /// Until nothing waits.
     UntilEmpty,
-    /// Until a poll of so many seconds brought nothing, or, with a single relay, a prekey is due.
-    Watching { seconds: u16, alone: bool },
+    /// Until a poll of so many seconds brought nothing, or, with a single relay, a prekey is due. Whoever waits for submissions is told.
+    Watching {
+        seconds: u16,
+        alone: bool,
+        came: &'a Notify,
+    },
+}
+
+/// What becomes of attachments when a submission came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attachments {
+    /// Their parcels are fetched, as far as they are there.
+    Fetch,
+    /// They are left for later.
+    Leave,
 }
 
 /// How a stay with one relay ended.
@@ -74,15 +89,28 @@ impl Tally {
 /// Collects once.
 ///
 /// # Errors
-/// A failure when a relay was not reached, though the others were collected; or when the program was told to stop.
-pub async fn once(vault: &Vault, delay: u64, clock: Clock<'_>) -> Outcome<()> {
+/// A failure when a relay was not reached, or parcels found no room, though all else was collected; or when the program was told to
+/// stop.
+pub async fn once(
+    vault: &Vault,
+    attachments: Attachments,
+    delay: u64,
+    clock: Clock<'_>,
+) -> Outcome<()> {
     let told = || {
         let failure = interrupted();
         Err(failure.hint("what came is in the vault; the rest still waits: valise inbox pull"))
     };
     let work = async {
         let silent = collect_all(vault, delay, clock).await?;
-        silent.map_or(Ok(()), Err)
+        let behind = match attachments {
+            Attachments::Fetch => fetch(vault, None, KEEP_FREE, clock).await?.tell(),
+            Attachments::Leave => None,
+        };
+        if let (Some(silent), Some(_)) = (&silent, &behind) {
+            ui::error(silent);
+        }
+        behind.or(silent).map_or(Ok(()), Err)
     };
     until_told(work).await.unwrap_or_else(told)
 }
@@ -157,7 +185,7 @@ async fn deliver_and_remind(vault: &Vault, delay: u64, clock: Clock<'_>) -> Outc
 pub(super) async fn collect(
     vault: &Vault,
     relay: &RelayContact,
-    stay: Stay,
+    stay: Stay<'_>,
     tally: &mut Tally,
     clock: Clock<'_>,
 ) -> Outcome<()> {
@@ -168,7 +196,7 @@ pub(super) async fn collect(
 async fn collect_by_one_card(
     vault: &Vault,
     relay: &RelayContact,
-    stay: Stay,
+    stay: Stay<'_>,
     tally: &mut Tally,
     clock: Clock<'_>,
 ) -> Outcome<Ended> {
@@ -203,7 +231,7 @@ fn check_enrolled(state: &State, now: Timestamp) -> Outcome<()> {
 async fn poll(
     vault: &Vault,
     link: &mut OpenLink,
-    stay: Stay,
+    stay: Stay<'_>,
     tally: &mut Tally,
     clock: Clock<'_>,
 ) -> Outcome<Ended> {
@@ -222,8 +250,11 @@ async fn poll(
                 }
                 tally.count(found);
                 removals.push(EnvelopeDigest::of(envelope.as_slice()));
-                if matches!(stay, Stay::Watching { .. }) {
+                if let Stay::Watching { came, .. } = stay {
                     announce(found);
+                    if found == Found::Submission {
+                        came.notify_one();
+                    }
                 }
             }
             Some(_) => return Err(LinkFault::Nonsense.into()),
@@ -237,7 +268,7 @@ async fn poll(
 
 async fn ask(
     link: &mut OpenLink,
-    stay: Stay,
+    stay: Stay<'_>,
     mailbox: MailboxId,
     cursor: u64,
     removals: Vec<EnvelopeDigest>,

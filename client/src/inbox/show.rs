@@ -2,7 +2,7 @@
 
 use valise_protocol::card::{Device, VerifiedCard};
 use valise_protocol::key::DhPublic;
-use valise_protocol::message::{Answer, Content, Copied, Handling, Message};
+use valise_protocol::message::{Answer, Content, Copied, Handling, Message, Metadata};
 use valise_protocol::time::Timestamp;
 use valise_protocol::words::pseudonym;
 
@@ -10,15 +10,19 @@ use crate::escape;
 use crate::failure::{Failure, Outcome};
 use crate::handling;
 use crate::mechanism::card;
+use crate::progress::bytes;
 use crate::ui;
 use crate::vault::Vault;
 use crate::vault::item::ItemName;
 use crate::vault::state::{Role, State};
 
+use super::files::Files;
 use super::thread::{Thread, Threads};
 
 /// How many columns the first words of a text may take.
 const FIRST_WORDS: usize = 76;
+/// How many attachments are shown one by one.
+const SHOWN_FILES: usize = 100;
 
 /// One short paragraph for each submission, the newest last.
 ///
@@ -71,12 +75,21 @@ pub(super) fn describe(
         Some(content) => {
             lines.push(format!("  {}", summary(&content.handling)));
             lines.push(format!("  {}", first_words(&content.text)));
+            lines.extend(standing(vault, submission.name).map(|told| format!("  {told}")));
             Ok(lines)
         }
         None => {
             lines.push("  damaged on this disk".to_owned());
             Err(lines)
         }
+    }
+}
+
+/// How far the attachments of a submission have come, if it has any.
+fn standing(vault: &Vault, name: ItemName) -> Option<String> {
+    match Files::standing_of(vault, name) {
+        Ok(standing) => standing.map(|standing| format!("attachments: {standing}")),
+        Err(_) => Some("attachments: what came of them cannot be read from this disk".to_owned()),
     }
 }
 
@@ -127,7 +140,7 @@ pub fn show(vault: &Vault, which: &str, now: Timestamp) -> Outcome<()> {
                 "Submission {id} from {name}, pulled {}",
                 entry.pulled
             ));
-            show_content(&content);
+            show_content(&content, &attachments(vault, entry.name));
         }
         None => ui::say("The submission itself is not in this vault."),
     }
@@ -148,7 +161,7 @@ pub fn show(vault: &Vault, which: &str, now: Timestamp) -> Outcome<()> {
     })
 }
 
-fn show_content(content: &Content) {
+fn show_content(content: &Content, attachments: &[String]) {
     for line in handling::describe(&content.handling) {
         ui::say_wrapped(&line);
     }
@@ -165,8 +178,49 @@ fn show_content(content: &Content) {
             }
         }
     }
+    attachments.iter().for_each(|line| ui::say(line));
     ui::say("");
     ui::quote(content.text.trim_end());
+}
+
+/// The lines on a submission's attachments: how far they have come, and each with its number, what the sender's program took it for, its
+/// length, the beginning of its SHA-256, what became of its metadata, and, quoted, the name that it had.
+pub(super) fn attachments(vault: &Vault, name: ItemName) -> Vec<String> {
+    let mut lines: Vec<String> = standing(vault, name).into_iter().collect();
+    let Ok(Some(files)) = Files::of(vault, name) else {
+        return lines;
+    };
+    for (number, file) in files.numbered().take(SHOWN_FILES) {
+        let hash = file.hash.as_bytes()[..4].iter();
+        let hash: String = hash.map(|byte| format!("{byte:02x}")).collect();
+        let line = format!(
+            "  {number}: {}, {}, SHA-256 {hash}…, metadata {}",
+            escape::line(&file.media_type),
+            bytes(file.length),
+            metadata_words(file.metadata)
+        );
+        lines.push(ui::wrap(&line, "     "));
+        if let Some(name) = &file.name {
+            lines.push(escape::quote(&escape::line(name), ui::width()));
+        }
+    }
+    let more = files.numbered().skip(SHOWN_FILES).count();
+    if more > 0 {
+        lines.push(format!(
+            "  and {more} more: valise inbox save lists all of them"
+        ));
+    }
+    lines
+}
+
+/// What became of a file's metadata, as the sender's program says.
+pub(super) const fn metadata_words(metadata: Metadata) -> &'static str {
+    match metadata {
+        Metadata::Unknown => "not looked into",
+        Metadata::NoneFound => "none found",
+        Metadata::Kept => "found and kept",
+        Metadata::Stripped => "taken out",
+    }
 }
 
 /// What answers are shown with.

@@ -115,12 +115,21 @@ struct Taking<'a> {
 impl Taking<'_> {
     fn submission(&self, submission: &Submission) -> Outcome<Found> {
         let (id, sender) = (submission.id, self.opened.writer);
+        let is_it = |entry: &&mut Entry| {
+            entry.role == Role::Submission && entry.submission == id && entry.sender == sender
+        };
         self.keep(
-            |state| state.knows_message(&sender, &id),
+            |state| {
+                // A second sending may have gone through another relay (spec §9.4).
+                if let Some(entry) = state.items.iter_mut().find(is_it) {
+                    entry.add_holders(&submission.holders);
+                }
+                state.knows_message(&sender, &id)
+            },
             |state, name| {
                 state.remember(&sender, &id);
                 let entry = Entry::new(name, Role::Submission, id, sender, self.now);
-                state.items.push(entry);
+                state.items.push(entry.held_by(&submission.holders));
                 Found::Submission
             },
         )
@@ -152,11 +161,11 @@ impl Taking<'_> {
     /// Keeps it, unless it was seen before (spec §4.5).
     fn keep(
         &self,
-        known: impl Fn(&State) -> bool,
+        known: impl Fn(&mut State) -> bool,
         enter: impl FnOnce(&mut State, ItemName) -> Found,
     ) -> Outcome<Found> {
         self.vault.change(|change| {
-            if change.state.knows_digest(&self.opened.digest) || known(&change.state) {
+            if change.state.knows_digest(&self.opened.digest) || known(&mut change.state) {
                 return change.add_nothing().map(|()| Found::Nothing);
             }
             let item = Item::new(self.opened.writer, &self.opened.message);

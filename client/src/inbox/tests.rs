@@ -4,16 +4,18 @@ use valise_protocol::card::{
 };
 use valise_protocol::descriptor::{Descriptor, DescriptorFields};
 use valise_protocol::envelope::{open, seal};
-use valise_protocol::id::{Address, MailboxId, RelayId};
+use valise_protocol::id::{Address, MailboxId, Namespace, RelayId};
 use valise_protocol::key::{DhPublic, DhSecret, SigningKey};
-use valise_protocol::limits::{DAY, ENVELOPE, ROSTER_LIFE};
+use valise_protocol::limits::{DAY, ENVELOPE, PARCEL, ROSTER_LIFE};
 use valise_protocol::message::{
-    Answer, Attribution, ConsentBasis, Content, Copied, Handling, Message, ReplyKeys, Submission,
-    SubmissionId, Timing,
+    Answer, Attached, Attachment, Attribution, ConsentBasis, Content, Copied, Handling, Message,
+    Metadata, ReplyKeys, Submission, SubmissionId, Timing,
 };
+use valise_protocol::parcel::{FileHash, FileKey, ParcelBuffer, ParcelPlace};
 use valise_protocol::prekey::{Prekey, PrekeySecret};
 
 use super::draft::put;
+use super::files::Files;
 use super::take::{Found, take};
 use super::*;
 use crate::command::now;
@@ -115,6 +117,18 @@ impl Scene {
         })
     }
 
+    /// The same with an attachment of these bytes.
+    fn attached(&self, id: u8, bytes: &[u8], name: &str) -> Message {
+        let Message::Submission(mut submission) = self.submission(id, self.relay) else {
+            panic!("a submission")
+        };
+        let mut content = submission.content().unwrap();
+        content.attached = Some(Attached::Here(vec![attachment(bytes, name)]));
+        submission.content = content.encode();
+        submission.holders = vec![self.relay];
+        Message::Submission(submission)
+    }
+
     fn copy(&self, id: u8, regards: u8) -> Message {
         Message::Copy(Copied {
             id: SubmissionId::from_bytes([id; 16]),
@@ -141,6 +155,33 @@ impl Scene {
             .unwrap()
             .count()
             - 4
+    }
+}
+
+fn attachment(bytes: &[u8], name: &str) -> Attachment {
+    Attachment {
+        key: FileKey::from_bytes(&[1; 32]),
+        namespace: Namespace::from_bytes([2; 32]),
+        length: bytes.len() as u64,
+        hash: FileHash::of(bytes),
+        name: Some(name.to_owned()),
+        media_type: "image/jpeg".to_owned(),
+        metadata: Metadata::Kept,
+    }
+}
+
+/// The attachment's parcels, as if they had been fetched.
+fn put_parcels(vault: &Vault, bytes: &[u8]) {
+    let item = vault.state().unwrap().items[0].name;
+    let file = vault.parcels(item).make(1).unwrap();
+    for index in 0..4 {
+        let mut parcel = ParcelBuffer::new();
+        if index == 0 {
+            parcel.plain_mut().next().unwrap()[..bytes.len()].copy_from_slice(bytes);
+        }
+        let place = ParcelPlace::new(index, 4).unwrap();
+        attachment(bytes, "x").key.cipher().seal(place, &mut parcel);
+        file.mark(file.write(index, &parcel).unwrap()).unwrap();
     }
 }
 
@@ -441,6 +482,69 @@ fn a_twin_of_a_submission_does_not_take_its_unsent_answer_along() {
     let unsent = remove(&scene.vault, of(scene.send.public()).unwrap()).unwrap();
     assert_eq!(unsent, 2);
     assert!(scene.vault.state().unwrap().outbox.is_empty());
+}
+
+#[test]
+fn attachments_go_with_their_submission() {
+    let scene = Scene::new();
+    scene.take(&scene.send, &scene.attached(1, b"abc", "x"));
+    put_parcels(&scene.vault, b"abc");
+    let parcels = scene.vault.home().path().join("vault/parcels");
+    assert_eq!(std::fs::read_dir(&parcels).unwrap().count(), 1);
+    let state = scene.vault.state().unwrap();
+    let threads = Threads::of(&state);
+    remove(&scene.vault, threads.find("0101").unwrap()).unwrap();
+    assert_eq!(std::fs::read_dir(&parcels).unwrap().count(), 0);
+}
+
+#[test]
+fn a_parcel_that_the_disk_damaged_is_told_and_fetched_again() {
+    let scene = Scene::new();
+    scene.take(&scene.send, &scene.attached(1, b"abc", "x"));
+    put_parcels(&scene.vault, b"abc");
+    let item = scene.vault.state().unwrap().items[0].name;
+    let standing = || Files::standing_of(&scene.vault, item).unwrap().unwrap();
+    assert_eq!(standing().missing, 0);
+    let all = scene.vault.home().path().join("vault/parcels");
+    let directory = std::fs::read_dir(all).unwrap().next().unwrap().unwrap();
+    let path = directory.path().join("1");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[2 * PARCEL + 999] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let failure = save::save(&scene.vault, "0101", &out, now()).unwrap_err();
+    assert!(failure.what().contains("1 of 1"), "{failure}");
+    let note = std::fs::read_to_string(out.join("custody.toml")).unwrap();
+    assert!(note.contains("1 of its parcels were damaged"), "{note}");
+    assert_eq!(standing().missing, 1);
+    put_parcels(&scene.vault, b"abc");
+    save::save(&scene.vault, "0101", &dir.path().join("again"), now()).unwrap();
+}
+
+#[test]
+fn what_is_shown_of_attachments_is_inert_and_no_line_of_it_passes_for_ours() {
+    let scene = Scene::new();
+    let name = format!("{}\u{202e}gpj\nvalise: error: x\u{1b}]0;x", "n".repeat(150));
+    scene.take(&scene.send, &scene.attached(1, b"abc", &name));
+    let item = scene.vault.state().unwrap().items[0].name;
+    let lines = show::attachments(&scene.vault, item);
+    assert_eq!(
+        lines[..2],
+        [
+            "attachments: 1 file, 3 bytes; 4 of 4 parcels still to come",
+            "  1: image/jpeg, 3 bytes, SHA-256 ba7816bf…, metadata found and kept",
+        ]
+    );
+    for row in lines[2].lines() {
+        assert!(row.starts_with("  | ") && row.chars().all(|c| !c.is_control()));
+    }
+    assert!(!lines[2].contains('\u{202e}'));
+    let state = scene.vault.state().unwrap();
+    let threads = Threads::of(&state);
+    let thread = threads.iter().next().unwrap();
+    let listed = show::describe(&scene.vault, &threads, thread).unwrap();
+    assert!(listed.last().unwrap().contains("attachments: 1 file"));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use valise_protocol::contact::RelayContact;
 use valise_protocol::id::RelayId;
 use valise_protocol::limits::WAIT_SECONDS;
@@ -13,24 +14,47 @@ use crate::mechanism::prekeys::Collected;
 use crate::ui;
 use crate::vault::Vault;
 
-use super::pull::{Clock, Stay, Tally, bury, collect, collect_all};
+use super::fetch::{KEEP_FREE, fetch};
+use super::pull::{Attachments, Clock, Stay, Tally, bury, collect, collect_all};
 
 /// When no relay answers the watch tries again after so many seconds, then twice as many, up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: u64 = 5;
 /// See [`FIRST_PAUSE`].
 const LONGEST_PAUSE: u64 = 300;
+/// Parcels that the relays lack are asked for again after so many seconds, then, as long as none comes, after twice as many, up to
+/// [`LONGEST_REST`].
+const FIRST_REST: u64 = 300;
+/// See [`FIRST_REST`].
+const LONGEST_REST: u64 = 3_600;
+/// So long after a submission came its parcels are asked for: what that takes of this computer must not tell the relay, by the time until
+/// the next poll, what came.
+const BREATH: Duration = Duration::from_secs(1);
 
 /// Collects, and goes on collecting until the program is told to stop (SIGINT or SIGTERM).
 ///
 /// # Errors
 /// A failure of the first collection.
-pub async fn watch(vault: &Vault, delay: u64, clock: Clock<'_>) -> Outcome<()> {
+pub async fn watch(
+    vault: &Vault,
+    attachments: Attachments,
+    delay: u64,
+    clock: Clock<'_>,
+) -> Outcome<()> {
     let work = async {
         if let Some(failure) = collect_all(vault, delay, clock).await? {
             ui::error(&failure);
         }
         ui::note("watching the inbox; stop with Ctrl-C");
-        watch_relays(vault, clock).await
+        let came = Notify::new();
+        let watching = watch_relays(vault, &came, clock);
+        match attachments {
+            Attachments::Leave => watching.await,
+            // Beside each other: a text does not wait for the films that came before it.
+            Attachments::Fetch => tokio::select! {
+                ended = watching => ended,
+                () = fetch_as_they_come(vault, &came, clock) => Ok(()),
+            },
+        }
     };
     // Dropping the work is safe at any of its waits: what is in the vault is whole, and what was not acknowledged comes again.
     until_told(work).await.unwrap_or_else(|| {
@@ -39,7 +63,27 @@ pub async fn watch(vault: &Vault, delay: u64, clock: Clock<'_>) -> Outcome<()> {
     })
 }
 
-async fn watch_relays(vault: &Vault, clock: Clock<'_>) -> Outcome<()> {
+/// Fetches what is missing of attachments, when submissions came and now and then. What goes wrong is told: the next time may go better.
+async fn fetch_as_they_come(vault: &Vault, came: &Notify, clock: Clock<'_>) {
+    let mut rest = FIRST_REST;
+    loop {
+        let outcome = match fetch(vault, None, KEEP_FREE, clock).await {
+            Ok(fetched) => {
+                let longer = (rest * 2).min(LONGEST_REST);
+                rest = if fetched.came > 0 { FIRST_REST } else { longer };
+                fetched.tell()
+            }
+            Err(failure) => Some(failure),
+        };
+        if let Some(failure) = outcome {
+            ui::error(&failure);
+        }
+        let _ = tokio::time::timeout(Duration::from_secs(rest), came.notified()).await;
+        tokio::time::sleep(BREATH).await;
+    }
+}
+
+async fn watch_relays(vault: &Vault, came: &Notify, clock: Clock<'_>) -> Outcome<()> {
     let mut pause = FIRST_PAUSE;
     let mut silent: Vec<RelayId> = Vec::new();
     loop {
@@ -49,6 +93,7 @@ async fn watch_relays(vault: &Vault, clock: Clock<'_>) -> Outcome<()> {
         let stay = Stay::Watching {
             seconds: WAIT_SECONDS / share,
             alone,
+            came,
         };
         let (mut answered, mut fault) = (0, None);
         for relay in &relays {

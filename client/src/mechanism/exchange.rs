@@ -38,7 +38,7 @@ pub fn relays(state: &State) -> Outcome<Vec<RelayContact>> {
 }
 
 /// The way through an ingress is for a later version: whoever counts on it is told (spec §2.2).
-fn tell_directness(state: &State, relay: &RelayContact) {
+pub fn tell_directness(state: &State, relay: &RelayContact) {
     let contact: Result<Contact, _> = state.contact.parse();
     let asked = contact.is_ok_and(|contact| {
         let mut ways = contact.ways().iter();

@@ -1,10 +1,12 @@
-//! Backups: one file with everything that is in a vault, encrypted as it lies there.
+//! Backups: one file with everything that is in a vault but attachments, encrypted as it lies there.
 //!
 //! ```text
 //! 16  "valise backup 1" and a zero
 //!     for each file: u8 length of its name, name, u32 length, bytes
 //! 32  SHA-256 of all before
 //! ```
+//!
+//! Parcels of attachments are not in it: they may be many gigabytes, and come again from the relay while it holds them.
 //!
 //! A backup opens with the passphrase of the day it was made. Restoring an old one brings back prekeys and mail that were deleted
 //! since, and forgets what came since.

@@ -43,6 +43,8 @@ pub enum VaultCommand {
         new_passphrase_fd: Option<u32>,
     },
     /// Write a copy of the vault, encrypted as it is, to a new file
+    ///
+    /// Attachments are not in it: they can be fetched again for as long as the relay holds them. Save those that you need.
     Backup {
         /// A file that is not there yet
         file: PathBuf,
@@ -107,7 +109,8 @@ impl VaultGroup {
         ));
         ui::note(
             "it is encrypted under today's passphrase, and holds what you may delete later: \
-             destroy old backups when you delete mail.",
+             destroy old backups when you delete mail. Attachments are not in it: after a restore they are fetched again, as long \
+             as the relay holds them.",
         );
         Ok(())
     }

@@ -4,6 +4,7 @@
 //! key, key.copy        the vault's key under the passphrase     (vault/wrap.rs)
 //! state, state.copy    everything but the mail, sealed          (vault/state.rs)
 //! 32 hex digits        one item each, sealed; all have one size (vault/item.rs)
+//! parcels              what came of attachments                 (vault/parcels.rs)
 //! *.new                begun and never finished: swept away
 //! ```
 //!
@@ -13,9 +14,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-#[cfg(test)]
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 #[cfg(test)]
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -42,7 +41,6 @@ impl Disk {
     }
 
     /// Its path.
-    #[cfg(test)]
     pub fn path(&self) -> &Path {
         &self.dir
     }
@@ -158,8 +156,12 @@ impl Disk {
         File::open(&self.dir)?.sync_all()
     }
 
+    /// One step of the work on the disk, before which a test may simulate a crash.
+    ///
+    /// # Errors
+    /// That crash.
     #[cfg(test)]
-    fn step(&self) -> io::Result<()> {
+    pub(super) fn step(&self) -> io::Result<()> {
         let left = self.fuse.load(Ordering::Relaxed);
         if left == 0 {
             return Err(io::Error::other("simulated crash"));
@@ -168,13 +170,17 @@ impl Disk {
         Ok(())
     }
 
+    /// See the tests' double.
+    ///
+    /// # Errors
+    /// None.
     #[cfg(not(test))]
     #[expect(
         clippy::unused_self,
         clippy::unnecessary_wraps,
         reason = "the tests' double fails here"
     )]
-    const fn step(&self) -> io::Result<()> {
+    pub(super) const fn step(&self) -> io::Result<()> {
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ mod secret;
 pub mod wrap;
 pub mod item;
 pub mod state;
+pub mod parcels;
 pub mod backup;
 pub mod passphrase;
 pub mod command;
@@ -186,6 +187,7 @@ impl Vault {
         for name in removed {
             self.disk
                 .scrub(&name.to_string())
+                .and_then(|()| self.scrub_parcels(name))
                 .map_err(|error| not_written(&error))?;
         }
         for name in fillers {
@@ -282,7 +284,8 @@ impl Vault {
         let sweep = || {
             let mut names = self.disk.names()?;
             names.retain(leftover);
-            names.iter().try_for_each(|name| self.disk.scrub(name))
+            names.iter().try_for_each(|name| self.disk.scrub(name))?;
+            self.sweep_parcels(&named)
         };
         sweep().map_err(|error| not_written(&error))
     }
@@ -315,7 +318,7 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Removes and overwrites an item's file once the state no longer names it.
+    /// Removes and overwrites an item's file, and the parcels of its attachments, once the state no longer names it.
     pub fn remove(&mut self, name: ItemName) {
         self.removed.push(name);
     }

@@ -11,7 +11,7 @@ use valise_protocol::hash::sha256;
 use valise_protocol::id::{Address, MailboxId, RelayId};
 use valise_protocol::kem::KemSeed;
 use valise_protocol::key::{DhPublic, DhSecret, SigningKey};
-use valise_protocol::limits::{KEM_SEED, RETENTION_COUNTED};
+use valise_protocol::limits::{KEM_SEED, RELAYS, RETENTION_COUNTED};
 use valise_protocol::message::SubmissionId;
 use valise_protocol::prekey::PrekeySecret;
 use valise_protocol::time::Timestamp;
@@ -115,6 +115,10 @@ pub struct Entry {
     /// Whether somebody has looked at it on this device.
     #[n(5)]
     pub read: bool,
+    /// The relays that hold the parcels of its attachments, in the order in which to ask them; of each sending (spec §9.4). `None` where
+    /// it has none.
+    #[n(6)]
+    pub holders: Option<Vec<RelayId>>,
 }
 
 /// What an item is.
@@ -305,6 +309,24 @@ impl Entry {
             sender,
             pulled,
             read: false,
+            holders: None,
+        }
+    }
+
+    /// The same, with attachments that these relays hold; with none, without.
+    #[must_use]
+    pub fn held_by(mut self, holders: &[RelayId]) -> Self {
+        self.add_holders(holders);
+        self
+    }
+
+    /// Adds the relays of another sending, as long as there are no more than a submission may name.
+    pub fn add_holders(&mut self, holders: &[RelayId]) {
+        for relay in holders {
+            let known = self.holders.get_or_insert_default();
+            if known.len() < RELAYS && !known.contains(relay) {
+                known.push(*relay);
+            }
         }
     }
 }
@@ -337,10 +359,14 @@ mod tests {
             sender,
             Timestamp::from_seconds(9),
         );
-        state.items.push(entry.clone());
+        let relays: Vec<RelayId> = (0..12).map(|at| RelayId::from_bytes([at; 32])).collect();
+        let mut held = entry.clone().held_by(&relays[..3]);
+        held.add_holders(&relays);
+        assert_eq!(held.holders.as_deref(), Some(&relays[..RELAYS]));
+        state.items.extend([entry.clone(), held.clone()]);
         state.remember(&sender, &SubmissionId::from_bytes([4; 16]));
         let again: State = cbor::decode(&cbor::encode(&state)).unwrap();
-        assert_eq!(again.items, [entry]);
+        assert_eq!(again.items, [entry, held]);
         assert!(again.knows_message(&sender, &SubmissionId::from_bytes([4; 16])));
         assert_eq!(
             again.prekeys[0].secret().hash(),

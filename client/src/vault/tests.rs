@@ -3,7 +3,9 @@ use std::sync::atomic::Ordering;
 
 use valise_protocol::id::Address;
 use valise_protocol::key::DhPublic;
+use valise_protocol::limits::PARCEL;
 use valise_protocol::message::SubmissionId;
+use valise_protocol::parcel::ParcelBuffer;
 use valise_protocol::time::Timestamp;
 
 use super::state::{Entry, Role};
@@ -107,6 +109,94 @@ fn a_crash_during_a_removal_leaves_the_item_whole_or_nothing_of_it() {
         assert_eq!(vault.item(name).is_ok(), !state.items.is_empty());
         assert!(!done || state.items.is_empty());
     }
+}
+
+/// Some parcels of two attachments of an item; gives where they are.
+fn fetch(vault: &Vault, name: ItemName) -> std::path::PathBuf {
+    let parcel = ParcelBuffer::from_sealed(vec![0xca; PARCEL]).unwrap();
+    for number in [1, 2] {
+        let file = vault.parcels(name).make(number).unwrap();
+        let mark = file.write(3, &parcel).unwrap();
+        file.mark(mark).unwrap();
+    }
+    let all = vault.disk.path().join("parcels");
+    let mut directories = fs::read_dir(all).unwrap().flatten();
+    let newest = directories.find(|entry| fs::read_dir(entry.path()).unwrap().count() == 2);
+    newest.unwrap().path()
+}
+
+#[test]
+fn a_crash_during_a_removal_leaves_the_attachments_whole_or_nothing_of_them() {
+    let (mut kept, mut gone) = (0, 0);
+    for fuse in 0..40 {
+        let (_dir, vault) = vault();
+        let (name, other) = (add(&vault, b"text").unwrap(), add(&vault, b"b").unwrap());
+        let directory = fetch(&vault, name);
+        vault.parcels(other).make(1).unwrap();
+        vault.disk.fuse.store(fuse, Ordering::Relaxed);
+        let done = remove(&vault, name).is_ok();
+        let state = after_crash(&vault);
+        let present = vault.parcels(name).present(1, 4).unwrap().len();
+        if state.items.len() == 2 {
+            kept += 1;
+            assert!(!done && present == 1, "step {fuse}");
+        } else {
+            gone += 1;
+            assert!(!directory.exists(), "step {fuse}");
+        }
+        assert!(vault.parcels(other).file(1).unwrap().is_some());
+    }
+    assert!(kept > 2 && gone > 2, "{kept} {gone}");
+}
+
+#[test]
+fn removed_parcels_are_overwritten_first_and_tell_nothing_by_their_names() {
+    let (dir, vault) = vault();
+    let name = add(&vault, b"text").unwrap();
+    let directory = fetch(&vault, name);
+    let shown = directory.file_name().unwrap().to_str().unwrap();
+    assert!(shown.len() == 32 && shown != name.to_string());
+    let other = Vault {
+        disk: Disk::new(vault.disk.path()),
+        home: vault.home().clone(),
+        key: Zeroizing::new([8; 32]),
+    };
+    assert!(other.parcels(name).file(1).unwrap().is_none());
+    // A second name for the same bytes shows what happens to them.
+    let witness = dir.path().join("witness");
+    fs::hard_link(directory.join("1"), &witness).unwrap();
+    remove(&vault, name).unwrap();
+    assert!(fs::read(&witness).unwrap().iter().all(|byte| *byte == 0));
+}
+
+#[test]
+fn parcels_of_an_item_that_is_not_named_are_swept_away_and_no_others() {
+    let (_dir, vault) = vault();
+    let name = add(&vault, b"text").unwrap();
+    fetch(&vault, name);
+    let stray = ItemName::draw(&mut random::system());
+    vault.parcels(stray).make(1).unwrap();
+    after_crash(&vault);
+    assert!(vault.parcels(stray).file(1).unwrap().is_none());
+    assert_eq!(vault.parcels(name).present(1, 4).unwrap().len(), 1);
+    assert_eq!(vault.parcels(name).present(2, 4).unwrap().len(), 1);
+}
+
+#[test]
+fn a_backup_holds_no_parcels_and_is_restored_without() {
+    let (dir, vault) = vault();
+    let key = wrap::wrap(Kind::Vault, "x", &vault.key, &mut random::system());
+    vault.write_twice(KEY, &key).unwrap();
+    let name = add(&vault, b"text").unwrap();
+    fetch(&vault, name);
+    let file = dir.path().join("backup");
+    assert_eq!(vault.backup(&file).unwrap(), 1);
+    assert!(fs::metadata(&file).unwrap().len() < PARCEL as u64);
+    let home = Home::choose(Some(&dir.path().join("other"))).unwrap();
+    let backup = backup::Backup::read(&file).unwrap();
+    let restored = backup.restore(&home, "x", &mut random::system()).unwrap();
+    assert_eq!(restored.item(name).unwrap().message(), b"text");
+    assert_eq!(restored.parcels(name).missing(1, 4).unwrap(), 4);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::{init, officer, stage};
 #[test]
 fn every_help_is_as_written_down() {
     let stage = stage();
-    let valise: [&[&str]; 28] = [
+    let valise: [&[&str]; 30] = [
         &[],
         &["send"],
         &["check"],
@@ -33,6 +33,8 @@ fn every_help_is_as_written_down() {
         &["mechanism", "publish"],
         &["inbox"],
         &["inbox", "pull"],
+        &["inbox", "fetch"],
+        &["inbox", "save"],
         &["inbox", "acknowledge"],
         &["inbox", "reply"],
         &["inbox", "delete"],

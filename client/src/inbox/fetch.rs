@@ -1,0 +1,225 @@
+//! The parcels of attachments, from the mechanism's relays into the vault (spec §9.4).
+//!
+//! Each submission names the relays that hold its parcels. Of these only the mechanism's own are asked, one after the other. What one
+//! lacks or gives wrong, the next is asked for. How far it has come is in the vault, so that it goes on after any interruption.
+
+use std::cell::Cell;
+use std::io;
+
+use valise_protocol::contact::RelayContact;
+use valise_protocol::id::RelayId;
+use valise_protocol::limits::RELAYS;
+use valise_protocol::time::Timestamp;
+
+use crate::failure::{Failure, Outcome};
+use crate::home;
+use crate::interrupt::{interrupted, until_told};
+use crate::mechanism::exchange::{relays, tell_directness};
+use crate::ui;
+use crate::vault::Vault;
+use crate::vault::item::ItemName;
+use crate::vault::state::Entry;
+
+use super::files::Files;
+use super::thread::Threads;
+use super::visit::{Trouble, Visitor};
+
+/// How much room is left on the disk, in bytes.
+pub const KEEP_FREE: u64 = 256 << 20;
+
+/// What fetching came to.
+#[derive(Debug, Default)]
+pub struct Fetched {
+    /// How many parcels came.
+    pub came: u64,
+    /// How many were given that do not open in their places.
+    pub wrong: u32,
+    /// Whether there are attachments of which something is still to come.
+    pub incomplete: bool,
+    /// What went wrong with relays, or for want of room.
+    pub failures: Vec<Failure>,
+}
+
+/// A submission of which parcels may be missing.
+pub struct Wanted {
+    /// Which.
+    pub item: ItemName,
+    /// As a person knows it.
+    pub id: String,
+    /// Whether there is no room for it.
+    pub skipped: Cell<bool>,
+    /// The relays to ask, in their order.
+    holders: Vec<RelayId>,
+}
+
+/// `valise inbox fetch`: the parcels of one submission.
+///
+/// # Errors
+/// A failure when there is no such submission, a relay was not reached, there is no room, or the program was told to stop.
+pub async fn one(vault: &Vault, which: &str, clock: &dyn Fn() -> Timestamp) -> Outcome<()> {
+    let state = vault.state()?;
+    let threads = Threads::of(&state);
+    let thread = threads.find(which)?;
+    let entry = thread.submission.as_ref();
+    let entry = entry.filter(|entry| entry.holders.is_some());
+    let entry = entry.ok_or_else(|| no_attachments(&threads.id(thread)))?;
+    let work = async {
+        let fetched = fetch(vault, Some(entry.name), KEEP_FREE, clock).await?;
+        fetched.tell().map_or(Ok(()), Err)
+    };
+    until_told(work).await.unwrap_or_else(|| {
+        let failure = interrupted();
+        Err(failure.hint("what came is in the vault; to go on: valise inbox pull"))
+    })
+}
+
+/// What a person is told who asks for attachments where there are none.
+pub fn no_attachments(id: &str) -> Failure {
+    Failure::new(format!("submission {id} has no attachments in this vault"))
+        .hint("what each has is shown by: valise inbox list")
+}
+
+/// The disk does not give what was fetched.
+pub fn unreadable(error: &io::Error) -> Failure {
+    home::disk("could not read the parcels in the vault", error)
+}
+
+impl Fetched {
+    /// Tells all failures but the last, and gives that.
+    pub fn tell(mut self) -> Option<Failure> {
+        let last = self.failures.pop();
+        self.failures.iter().for_each(ui::error);
+        last
+    }
+}
+
+/// Fetches what is missing of all attachments in the vault, or of those of one item, and says how far each submission has come. So
+/// many bytes stay free on the disk.
+///
+/// # Errors
+/// A failure of the vault or its disk. What went wrong with relays or for want of room is in what is given, and the rest went on.
+pub async fn fetch(
+    vault: &Vault,
+    only: Option<ItemName>,
+    keep_free: u64,
+    clock: &dyn Fn() -> Timestamp,
+) -> Outcome<Fetched> {
+    let state = vault.state()?;
+    let relays = relays(&state)?;
+    let threads = Threads::of(&state);
+    let mut wanted = Vec::new();
+    for thread in threads.iter() {
+        let Some(entry) = &thread.submission else {
+            continue;
+        };
+        if only == Some(entry.name) || only.is_none() && lacks(vault, entry)? {
+            wanted.push(Wanted::new(entry, threads.id(thread), &relays));
+        }
+    }
+    let visitor = Visitor::new(vault, &state, keep_free);
+    for turn in 0..RELAYS {
+        for relay in &relays {
+            let here = at(vault, relay, turn, &wanted)?;
+            if !here.is_empty() {
+                visit(&visitor, relay, &here, clock).await?;
+            }
+        }
+    }
+    let mut fetched = visitor.fetched();
+    for wanted in &wanted {
+        fetched.incomplete |= tell(vault, wanted)?;
+    }
+    if fetched.wrong > 0 {
+        ui::note(&format!(
+            "{} parcels were given that do not open in their places: the relay, or whoever put them there, altered or \
+             exchanged them. They were not kept.",
+            fetched.wrong
+        ));
+    }
+    Ok(fetched)
+}
+
+/// Whether parcels of a submission are missing.
+fn lacks(vault: &Vault, entry: &Entry) -> Outcome<bool> {
+    if entry.holders.is_none() {
+        return Ok(false);
+    }
+    let standing = Files::standing_of(vault, entry.name).map_err(|error| unreadable(&error))?;
+    Ok(standing.is_some_and(|standing| standing.missing > 0))
+}
+
+/// What is wanted of a relay when it is its turn. What was deleted in the meantime is not.
+fn at<'w>(
+    vault: &Vault,
+    relay: &RelayContact,
+    turn: usize,
+    wanted: &'w [Wanted],
+) -> Outcome<Vec<&'w Wanted>> {
+    let mut here = Vec::new();
+    for wanted in wanted {
+        if wanted.holders.get(turn) != Some(&relay.id()) || wanted.skipped.get() {
+            continue;
+        }
+        let items = vault.state()?.items;
+        if let Some(entry) = items.iter().find(|entry| entry.name == wanted.item)
+            && lacks(vault, entry)?
+        {
+            here.push(wanted);
+        }
+    }
+    Ok(here)
+}
+
+/// Asks one relay for everything that it may have. As long as something comes, a connection that broke is made again.
+async fn visit(
+    visitor: &Visitor<'_>,
+    relay: &RelayContact,
+    wanted: &[&Wanted],
+    clock: &dyn Fn() -> Timestamp,
+) -> Outcome<()> {
+    tell_directness(visitor.state(), relay);
+    loop {
+        let before = visitor.came();
+        match visitor.visit(relay, wanted, clock()).await {
+            Ok(()) => return Ok(()),
+            Err(trouble) if trouble.is_broken() && visitor.came() > before => {}
+            // Another command may delete what is fetched here.
+            Err(Trouble::Disk(error)) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(home::disk("could not keep parcels in the vault", &error));
+            }
+            Err(trouble) => {
+                visitor.fail(Failure::from(trouble).at(relay.host()));
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Says how far a submission's attachments have come; whether something is still to come.
+fn tell(vault: &Vault, wanted: &Wanted) -> Outcome<bool> {
+    let standing = Files::standing_of(vault, wanted.item).map_err(|error| unreadable(&error))?;
+    let Some(standing) = standing else {
+        return Ok(false);
+    };
+    let id = &wanted.id;
+    ui::say_wrapped(&format!("attachments of {id}: {standing}"));
+    if standing.missing > 0 && wanted.holders.is_empty() {
+        ui::note(&format!(
+            "the parcels of {id} are said to lie at relays that are not this mechanism's; those are not asked."
+        ));
+    }
+    Ok(standing.missing > 0)
+}
+
+impl Wanted {
+    fn new(entry: &Entry, id: String, relays: &[RelayContact]) -> Self {
+        let ours = |holder: &&RelayId| relays.iter().any(|relay| relay.id() == **holder);
+        let holders = entry.holders.iter().flatten();
+        Self {
+            item: entry.name,
+            id,
+            skipped: Cell::new(false),
+            holders: holders.filter(ours).copied().collect(),
+        }
+    }
+}
