@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn two_mechanisms_get_unrelated_keys() {
-        let root = DefenderRoot(Zeroizing::new([5; 32]));
+        let root = DefenderRoot(Box::new(Zeroizing::new([5; 32])));
         let a = root.for_mechanism(&Address::from_bytes([1; 32]));
         let b = root.for_mechanism(&Address::from_bytes([2; 32]));
         assert_ne!(a.send().public(), b.send().public());

@@ -8,9 +8,11 @@ use crate::{init, officer, stage};
 #[test]
 fn every_help_is_as_written_down() {
     let stage = stage();
-    let valise: [&[&str]; 30] = [
+    let valise: [&[&str]; 32] = [
         &[],
         &["send"],
+        &["seal"],
+        &["carry"],
         &["check"],
         &["card"],
         &["card", "show"],
