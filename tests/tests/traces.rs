@@ -107,6 +107,7 @@ fn send_and_check_open_nothing_for_writing_but_the_terminal() {
     let contact = stage.init_mechanism("officer", &relay);
     stage.write("form.toml", FORM);
     stage.write("case.txt", "what happened");
+    stage.write("film", &"no picture \u{1}".repeat(100_000));
     // A directory for everything that a program might think it may write to.
     let own = stage.home("defender");
     std::fs::create_dir(&own).unwrap();
@@ -122,6 +123,8 @@ fn send_and_check_open_nothing_for_writing_but_the_terminal() {
         &contact,
         "--form",
         "../form.toml",
+        "--attach",
+        "../film",
         "../case.txt",
     ];
     let send = stage.defender().within(&own).args(args);
@@ -138,7 +141,10 @@ fn send_and_check_open_nothing_for_writing_but_the_terminal() {
         let place: usize = dialogue.see(":").parse().unwrap();
         dialogue.answer(&words[place - 1]);
     }
+    dialogue.see("Send it?");
+    dialogue.answer("yes");
     dialogue.see("Stored at the relay");
+    dialogue.see("All files are stored");
     assert_eq!(dialogue.end().0, 0);
     assert_eq!(writes(&traces[0]), [""; 0]);
 

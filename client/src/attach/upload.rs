@@ -71,7 +71,7 @@ const MOST_LANES: usize = 8;
 /// Parcels on their way for each link: the relay reads one while it answers two.
 const PER_LANE: usize = 3;
 /// What is on its way when a connection breaks travels again: at most one parcel of so many, so that twenty breaks cost a twentieth.
-const BREAK: u64 = 320;
+const BREAK: u64 = 400;
 /// But no fewer than these are on their way, and no more.
 const FLIGHT: (u64, u64) = (2, 24);
 /// Parcels that are sealed ahead of the links, for one file.

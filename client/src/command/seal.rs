@@ -202,7 +202,7 @@ fn report(plan: &Plan<'_>, header: &Header, shown: &str) {
          They cannot read it.",
     );
     say_wrapped(
-        "It opens only as long as the devices it was sealed to keep their keys: send it within two weeks.",
+        "It opens only as long as the devices it was sealed to keep their keys: send it within a week.",
     );
     say("To send it, from any computer:\n  valise carry FILE");
 }
