@@ -7,7 +7,7 @@ use valise_protocol::limits::ATTACHMENTS;
 use valise_protocol::message::Metadata;
 
 use crate::failure::{Failure, Outcome};
-use crate::metadata::{Look, look, strip};
+use crate::metadata::{look, strip};
 use crate::ui::{Terminal, note};
 
 use super::source::Source;
@@ -59,31 +59,33 @@ fn decide(source: &mut Source, choice: Option<Choice>) -> Outcome<()> {
     let seen = look(&bytes);
     source.kind = seen.kind;
     source.metadata = seen.as_sent();
-    let choice = match choice {
-        Some(choice) => choice,
-        None => ask(source, &seen)?,
-    };
-    if choice == Choice::Strip && source.metadata != Metadata::NoneFound {
-        strip(seen.kind, &bytes).map_err(|cannot| cannot.failure(&source.shown()))?;
-        source.metadata = Metadata::Stripped;
-    }
-    Ok(())
-}
-
-/// What was found, and what the person wants. Where nothing was found, or nothing could be taken out, there is nothing to ask.
-fn ask(source: &Source, seen: &Look) -> Outcome<Choice> {
     let told = seen.sentence(&source.file_name());
     if source.metadata == Metadata::NoneFound {
         note(&format!("{told}."));
-        return Ok(Choice::Keep);
+        return Ok(());
     }
-    if !seen.kind.can_be_stripped() {
+    let choice = match choice {
+        Some(choice) => choice,
+        None if seen.kind.can_be_stripped() => ask(&told)?,
+        None => Choice::Keep,
+    };
+    if choice == Choice::Strip {
+        strip(seen.kind, &bytes).map_err(|cannot| cannot.failure(&source.shown()))?;
+        source.metadata = Metadata::Stripped;
+        note(&format!("{told}. It is taken out of what is sent."));
+    } else if seen.kind.can_be_stripped() {
+        note(&format!("{told}. It is sent as it is."));
+    } else {
         note(&format!(
             "{told}. What a file of this kind says of its making cannot be taken out here; it is sent as it is. \
              mat2 cleans a copy of many kinds."
         ));
-        return Ok(Choice::Keep);
     }
+    Ok(())
+}
+
+/// What the person wants done with what was found.
+fn ask(told: &str) -> Outcome<Choice> {
     note(&format!("{told}."));
     let mut terminal = Terminal::open().map_err(|failure| {
         failure.hint("say what is to become of it: --metadata keep, or --metadata strip")

@@ -22,6 +22,9 @@ of the second district denies holding her. Her family filed a complaint on 13
 November (no. 77/2026); there has been no answer. She needs daily medication.
 ";
 
+/// What the defender sends with it: a picture that says where, when and by which camera it was taken. All invented.
+const PHOTO: &[u8] = include_bytes!("photo.jpg");
+
 fn main() -> ExitCode {
     if let Some(code) = as_called() {
         return code;
@@ -73,6 +76,22 @@ fn tour(stage: &Stage) {
             .quietly(["--delay", "1"])
             .stdin(reply),
     );
+
+    heading("The defender sends photographs under the same words: one upload, padded");
+    photographs(stage, &contact, &phrase);
+
+    heading("An officer fetches and saves them, under names that nobody outside chose");
+    show(officer(stage, "officer-1", &["inbox", "pull"]));
+    let list = show(officer(stage, "officer-1", &["inbox", "list"]));
+    let id = last_id_in(&list);
+    show(officer(
+        stage,
+        "officer-1",
+        &["inbox", "save", &id, "photographs"],
+    ));
+    let note = stage.path().join("photographs/custody.toml");
+    println!("\n$ cat photographs/custody.toml");
+    print!("{}", std::fs::read_to_string(note).unwrap_or_default());
 
     heading("The defender, on any computer, with the twelve words");
     let check = stage
@@ -159,6 +178,39 @@ fn send(stage: &Stage, contact: &str) -> String {
     phrase
 }
 
+/// One photograph as it is, and one without what it says of its making.
+fn photographs(stage: &Stage, contact: &str, phrase: &str) {
+    // A different picture is a different file.
+    let other: Vec<u8> = PHOTO
+        .iter()
+        .chain(b"what an editor left")
+        .copied()
+        .collect();
+    for (name, bytes) in [("van.jpg", PHOTO), ("door.jpg", &other)] {
+        // The tour goes on without: the commands that want it say so.
+        let _ = std::fs::write(stage.path().join(name), bytes);
+    }
+    stage.write("more.txt", "Two photographs of that morning.\n");
+    let send = stage.defender().args([
+        "send",
+        "--again",
+        "--to",
+        contact,
+        "--form",
+        "case.toml",
+        "--attach",
+        "van.jpg",
+        "--metadata",
+        "keep",
+        "--attach",
+        "door.jpg",
+        "--metadata",
+        "strip",
+        "more.txt",
+    ]);
+    show(send.quietly(["--yes"]).secret("--phrase-fd", phrase));
+}
+
 fn officer(stage: &Stage, name: &str, args: &[&str]) -> Invocation {
     stage.officer(name).args(args)
 }
@@ -171,13 +223,18 @@ fn show(command: Invocation) -> Done {
     done.succeeded()
 }
 
-fn id_in(list: &Done) -> String {
+fn ids_in(list: &Done) -> impl DoubleEndedIterator<Item = &str> {
     let is_id = |word: &&str| word.len() >= 8 && word.bytes().all(|b| b.is_ascii_hexdigit());
-    list.stdout
-        .split_whitespace()
-        .find(is_id)
-        .unwrap_or_default()
-        .to_owned()
+    list.stdout.split_whitespace().filter(is_id)
+}
+
+fn id_in(list: &Done) -> String {
+    ids_in(list).next().unwrap_or_default().to_owned()
+}
+
+/// The newest comes last.
+fn last_id_in(list: &Done) -> String {
+    ids_in(list).next_back().unwrap_or_default().to_owned()
 }
 
 /// Lists a directory's files, and looks for the case in every byte of them.
