@@ -209,9 +209,15 @@ fn rule_1_refuses_relays_for_reading_that_are_none_too_many_or_named_twice() {
     let refused = Some(CardError::Malformed);
     assert_eq!(fault(&[&first], &[&second]), None);
     // What does not verify is no relay, and so is not one twice.
-    assert_eq!(fault(&[&first, b""], &[&second, b"", b"", b"", b"", b""]), None);
+    assert_eq!(
+        fault(&[&first, b""], &[&second, b"", b"", b"", b"", b""]),
+        None
+    );
     assert_eq!(fault(&[&first], &[]), refused);
-    assert_eq!(fault(&[&first, b""], &[&second, b"", b"", b"", b"", b"", b""]), refused);
+    assert_eq!(
+        fault(&[&first, b""], &[&second, b"", b"", b"", b"", b"", b""]),
+        refused
+    );
     assert_eq!(fault(&[&first], &[&long]), refused);
     assert_eq!(fault(&[&first], &[&second, &second]), refused);
     // Another description of the same relay is the same relay.

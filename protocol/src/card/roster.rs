@@ -189,7 +189,10 @@ impl Roster {
 
     /// The relays from which its devices get parcels though they have no inbox there, each a signed descriptor's bytes.
     pub fn reading_relays(&self) -> impl Iterator<Item = &[u8]> {
-        self.reading.iter().flatten().map(|relay| relay.0.as_slice())
+        self.reading
+            .iter()
+            .flatten()
+            .map(|relay| relay.0.as_slice())
     }
 
     /// What the mechanism says of itself.

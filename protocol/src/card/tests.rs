@@ -112,9 +112,8 @@ fn relays_for_reading_are_told_apart_and_stay_on_the_next_roster() {
     );
     let read = Card::decode(&card.encode()).unwrap();
     let verified = mechanism.verify(read, NOW).unwrap();
-    let ports = |relays: Vec<RelayContact>| -> Vec<u16> {
-        relays.iter().map(RelayContact::port).collect()
-    };
+    let ports =
+        |relays: Vec<RelayContact>| -> Vec<u16> { relays.iter().map(RelayContact::port).collect() };
     assert_eq!(ports(verified.relays().collect()), [443]);
     assert_eq!(ports(verified.reading_relays().collect()), [444]);
     // Without any the roster is as it was before there was such a key.

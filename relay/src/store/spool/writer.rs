@@ -226,9 +226,7 @@ impl Writer {
     fn do_chore(&mut self, chore: Chore) -> io::Result<()> {
         match chore {
             Chore::Remove(removal, reply) => self.remove(vec![(removal, reply)]),
-            Chore::Allow(address, standing, reply) => {
-                answer(reply, self.allow(address, standing)?)
-            }
+            Chore::Allow(address, standing, reply) => answer(reply, self.allow(address, standing)?),
             Chore::RemoveInbox(address, reply) => answer(reply, Ok(self.remove_inbox(address)?)),
             Chore::RemoveReader(address, reply) => answer(reply, Ok(self.remove_reader(address)?)),
             Chore::PutCard(address, card, reply) => answer(reply, self.put_card(address, card)?),
