@@ -115,10 +115,14 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// From which relays each mechanism's devices read: as its newest card says, where that matters.
+/// From which relays each mechanism's devices read files: those of its inbox, and those that its newest card names for reading, which
+/// is asked for where that matters.
 async fn relays_of_each(to: &[Addressee], now: Timestamp) -> Outcome<Vec<Vec<RelayId>>> {
     let ids = |relays: &[RelayContact]| relays.iter().map(RelayContact::id).collect::<Vec<_>>();
-    let named = to.iter().map(|to| ids(&to.relays));
+    let named = to.iter().map(|to| {
+        let of_card = to.card.iter().flat_map(readable);
+        ids(&to.relays).into_iter().chain(of_card).collect()
+    });
     let named: Vec<Vec<RelayId>> = named.collect();
     let first = to.first().map(|to| to.relay.id());
     if first.is_none_or(|first| named.iter().all(|relays| relays.contains(&first))) {
@@ -138,9 +142,15 @@ async fn relays_of_each(to: &[Addressee], now: Timestamp) -> Outcome<Vec<Vec<Rel
         let asked = asked.ok_or_else(|| interrupted().hint("nothing was sent"))?;
         let card = asked.map_err(Failure::from)?.card;
         let card = card.map_err(|fault| Failure::from(fault).hint("nothing was sent"))?;
-        relays.push(card.relays().map(|relay| relay.id()).collect());
+        relays.push(readable(&card).collect());
     }
     Ok(relays)
+}
+
+/// The relays from which the devices of a card get files (spec §9.4).
+fn readable(card: &VerifiedCard) -> impl Iterator<Item = RelayId> {
+    let relays = card.relays().chain(card.reading_relays());
+    relays.map(|relay| relay.id())
 }
 
 /// The fewest relays, among those to which an envelope goes, from which all can read; who deposits at one comes first in its group.
