@@ -63,7 +63,7 @@ impl<'a> Rebuild<'a> {
         }
         let ends = ends.into_iter().filter(|(_, (last, _))| last.live() > 0);
         let active = |last: &Arc<Segment>, end| Active::new(&*self.shared.disk, last.clone(), end);
-        ends.map(|(sort, (last, end))| Ok((sort, active(&last, end)?)))
+        ends.map(|(sort, (last, end))| Ok((sort, active(last, end)?)))
             .collect()
     }
 
