@@ -134,7 +134,7 @@ impl Direction {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
         self.state ^= self.state << 17;
-        self.line.one_lost_of > 0 && self.state % self.line.one_lost_of == 0
+        self.line.one_lost_of > 0 && self.state.is_multiple_of(self.line.one_lost_of)
     }
 }
 
