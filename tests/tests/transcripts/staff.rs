@@ -124,9 +124,8 @@ fn the_changes_of_a_mechanism_are_as_written_down() {
         operator.args(["--dir", "relay", address])
     };
     operate(&["inbox", "remove", "--yes"]).run().succeeded();
-    transcript.run(signed(&["relay", "add", &relay, "--reading"], own));
     transcript.run(operate(&["reader", "allow"]));
-    transcript.run(publish());
+    transcript.run(signed(&["relay", "add", &relay, "--reading"], own));
     transcript.run(stage.operator().args(["reader", "list", "--dir", "relay"]));
     transcript.run(officer(&stage).args(["mechanism", "relay", "list"]));
     transcript.run(signed(&["relay", "remove", "2", "--yes"], own));
