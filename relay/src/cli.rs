@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use valise_protocol::id::Address;
 
-use crate::command::{Outcome, examine, initialise, perform, remove, run};
+use crate::command::{Outcome, examine, initialise, perform, remove, remove_reader, run};
 use crate::config::Config;
 use crate::failure::{Failure, Status};
 use crate::hardening::{harden, hide_panics};
@@ -50,6 +50,9 @@ enum Command {
     /// The inboxes that this relay serves
     #[command(subcommand)]
     Inbox(Inbox),
+    /// The mechanisms without an inbox here whose devices may read parcels
+    #[command(subcommand)]
+    Reader(Reader),
     /// Print totals; nothing about anyone
     Status,
     /// Look for what is wrong or unwise: settings, permissions, disk, swap
@@ -107,6 +110,25 @@ enum Inbox {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum Reader {
+    /// Let a mechanism's devices read parcels from now on
+    Allow {
+        /// The mechanism's address, valise1…
+        address: Address,
+    },
+    /// Print the readers allowed
+    List,
+    /// Allow a reader no more, and delete its card
+    Remove {
+        /// The mechanism's address, valise1…
+        address: Address,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
 #[derive(Debug, Args)]
 struct Rotate {
     /// Switch to the keys announced before, and destroy those in use
@@ -155,6 +177,11 @@ pub fn main() -> ExitCode {
         Command::Inbox(Inbox::Allow { address }) => perform(directory, Operation::Allow(address)),
         Command::Inbox(Inbox::List) => perform(directory, Operation::List),
         Command::Inbox(Inbox::Remove { address, yes }) => remove(directory, address, yes),
+        Command::Reader(Reader::Allow { address }) => {
+            perform(directory, Operation::AllowReader(address))
+        }
+        Command::Reader(Reader::List) => perform(directory, Operation::ListReaders),
+        Command::Reader(Reader::Remove { address, yes }) => remove_reader(directory, address, yes),
         Command::Status => perform(directory, Operation::Status),
         Command::Check => examine(directory),
         Command::Rotate(Rotate { switch: false, .. }) => perform(directory, Operation::Announce),

@@ -13,7 +13,7 @@ use valise_protocol::id::Address;
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
-use crate::desk::{Desk, identity_failure};
+use crate::desk::{Desk, identity_failure, unknown_reader};
 use crate::failure::{Failure, Status};
 use crate::hardening::{Confinement, confine};
 use crate::identity::Identity;
@@ -169,17 +169,33 @@ pub(crate) fn remove(directory: &Path, address: Address, yes: bool) -> Result<()
         "valise-relay: {address} holds {} envelopes; they will be deleted for good",
         held.trim()
     );
-    if !yes && !confirmed()? {
+    if !yes && !confirmed("Remove the inbox?")? {
         return Err(Failure::new(Status::Failed, "nothing was removed").into());
     }
     perform(directory, Operation::Remove(address))
 }
 
-fn confirmed() -> Result<bool, Failure> {
+/// `reader remove`: says what that means, and asks.
+pub(crate) fn remove_reader(directory: &Path, address: Address, yes: bool) -> Result<(), Outcome> {
+    let readers = ask(directory, Operation::ListReaders)?;
+    let address_line = address.to_string();
+    if !readers.lines().any(|line| line == address_line) {
+        return Err(unknown_reader().into());
+    }
+    eprintln!(
+        "valise-relay: the devices of {address} will not get parcels here any more; its card will be deleted"
+    );
+    if !yes && !confirmed("Remove the reader?")? {
+        return Err(Failure::new(Status::Failed, "nothing was removed").into());
+    }
+    perform(directory, Operation::RemoveReader(address))
+}
+
+fn confirmed(question: &str) -> Result<bool, Failure> {
     if !io::stdin().is_terminal() {
         return Err(Failure::new(Status::Usage, "there is nobody to ask").hint("say --yes"));
     }
-    eprint!("Remove the inbox? Type yes: ");
+    eprint!("{question} Type yes: ");
     let mut answer = String::new();
     io::stdin()
         .lock()

@@ -59,6 +59,13 @@ impl Desk {
                     "{address} is no longer served; {deleted} envelopes were deleted\n"
                 ))
             }
+            Operation::AllowReader(address) => {
+                let allowed = self.store.allow_reader(address).await;
+                allowed.map_err(|error| store_failure(&error))?;
+                Ok(format!("{address} may read parcels\n"))
+            }
+            Operation::ListReaders => self.list_readers().await,
+            Operation::RemoveReader(address) => self.remove_reader(address).await,
             Operation::Announce => self.announce(),
             Operation::Switch => self.switch_when_safe(),
             Operation::SwitchNow => self.switch(),
@@ -95,6 +102,7 @@ impl Desk {
             }
         }
         lines.add("inboxes served", inboxes);
+        lines.add("readers allowed", self.readers().await?.len());
         lines.add("envelopes in inboxes", Coarse(usage.inbox_envelopes));
         lines.add(
             "envelopes in return mailboxes",
@@ -136,6 +144,25 @@ impl Desk {
             let _ = writeln!(text, "{address}  {} envelopes", Coarse(envelopes));
         }
         Ok(text)
+    }
+
+    async fn readers(&self) -> Result<Vec<Address>, Failure> {
+        let readers = self.store.readers().await;
+        readers.map_err(|error| store_failure(&error))
+    }
+
+    async fn list_readers(&self) -> Result<String, Failure> {
+        let readers = self.readers().await?.into_iter();
+        Ok(readers.map(|address| format!("{address}\n")).collect())
+    }
+
+    async fn remove_reader(&self, address: Address) -> Result<String, Failure> {
+        let removed = self.store.remove_reader(address).await;
+        if removed.map_err(|error| store_failure(&error))? {
+            Ok(format!("{address} may not read parcels any more\n"))
+        } else {
+            Err(unknown_reader())
+        }
     }
 
     async fn held(&self, address: Address) -> Result<u64, Failure> {
@@ -190,10 +217,24 @@ pub fn store_failure(error: &StoreError) -> Failure {
             Failure::new(Status::Failed, "this relay does not serve that inbox")
                 .hint("list those it serves: valise-relay inbox list")
         }
+        StoreError::InboxServed => Failure::new(
+            Status::Failed,
+            "this relay serves the inbox of that mechanism, so that its devices may read parcels already",
+        )
+        .hint("list the inboxes it serves: valise-relay inbox list"),
         StoreError::Closed(_) => Failure::of(Status::Store, "the store", error)
             .hint("look at the disk (dmesg, smartctl) before starting the relay again"),
         _ => Failure::of(Status::Failed, "the store", error),
     }
+}
+
+/// What is said of an address that is not a reader's.
+pub fn unknown_reader() -> Failure {
+    Failure::new(
+        Status::Failed,
+        "this relay has not allowed that mechanism as a reader",
+    )
+    .hint("list those it has allowed: valise-relay reader list")
 }
 
 /// What an identity's error is to a person.

@@ -18,6 +18,12 @@ pub enum Operation {
     Count(Address),
     /// Stop serving an inbox, and delete what it holds.
     Remove(Address),
+    /// Allow a mechanism as a reader.
+    AllowReader(Address),
+    /// The readers allowed.
+    ListReaders,
+    /// Allow a reader no more, and delete its card.
+    RemoveReader(Address),
     /// Announce the next keys.
     Announce,
     /// Switch to them, when every card that names the keys in use has run out.
@@ -34,6 +40,9 @@ impl Display for Operation {
             Self::List => f.write_str("list"),
             Self::Count(address) => write!(f, "count {address}"),
             Self::Remove(address) => write!(f, "remove {address}"),
+            Self::AllowReader(address) => write!(f, "allow-reader {address}"),
+            Self::ListReaders => f.write_str("list-readers"),
+            Self::RemoveReader(address) => write!(f, "remove-reader {address}"),
             Self::Announce => f.write_str("announce"),
             Self::Switch => f.write_str("switch"),
             Self::SwitchNow => f.write_str("switch-now"),
@@ -54,12 +63,15 @@ impl FromStr for Operation {
         match line.split_once(' ') {
             None if line == "status" => Ok(Self::Status),
             None if line == "list" => Ok(Self::List),
+            None if line == "list-readers" => Ok(Self::ListReaders),
             None if line == "announce" => Ok(Self::Announce),
             None if line == "switch" => Ok(Self::Switch),
             None if line == "switch-now" => Ok(Self::SwitchNow),
             Some(("allow", text)) => address(text).map(Self::Allow),
             Some(("count", text)) => address(text).map(Self::Count),
             Some(("remove", text)) => address(text).map(Self::Remove),
+            Some(("allow-reader", text)) => address(text).map(Self::AllowReader),
+            Some(("remove-reader", text)) => address(text).map(Self::RemoveReader),
             _ => Err(UnknownOperation),
         }
     }
@@ -78,6 +90,9 @@ mod tests {
             Operation::List,
             Operation::Count(address),
             Operation::Remove(address),
+            Operation::AllowReader(address),
+            Operation::ListReaders,
+            Operation::RemoveReader(address),
             Operation::Announce,
             Operation::Switch,
             Operation::SwitchNow,

@@ -267,12 +267,16 @@ impl<S: Store> Service<S> {
     ) -> Result<Access, Refusal> {
         match target {
             wire::Target::Return => Access::of_holder(client, mailbox),
+            // A reader's devices are known here as well, and still it has no inbox.
+            wire::Target::Inbox if !self.store.serves(mailbox).await.map_err(refusal)? => {
+                Err(Refusal::UnknownInbox)
+            }
             wire::Target::Inbox => self.access_of_device(client, mailbox, now).await,
             wire::Target::Sink => Err(Refusal::Malformed),
         }
     }
 
-    /// A device's access to its inbox, by the roster that the relay holds.
+    /// A device of a mechanism that is allowed here, as an inbox or as a reader, by the roster that the relay holds.
     async fn access_of_device(
         &self,
         client: &DhPublic,
@@ -368,7 +372,7 @@ impl<S: Store> Service<S> {
         Ok(Answer::Published)
     }
 
-    /// The card held for an inbox that is served, whether or not it has run out since it was published.
+    /// The card held for a mechanism that is allowed here, whether or not it has run out since it was published.
     async fn held(
         &self,
         address: Address,

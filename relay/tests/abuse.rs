@@ -70,6 +70,18 @@ impl Store for Defective {
     async fn inboxes(&self) -> Result<Vec<(Address, u64)>, StoreError> {
         self.0.inboxes().await
     }
+    async fn serves(&self, inbox: MailboxId) -> Result<bool, StoreError> {
+        self.0.serves(inbox).await
+    }
+    async fn allow_reader(&self, address: Address) -> Result<(), StoreError> {
+        self.0.allow_reader(address).await
+    }
+    async fn remove_reader(&self, address: Address) -> Result<bool, StoreError> {
+        self.0.remove_reader(address).await
+    }
+    async fn readers(&self) -> Result<Vec<Address>, StoreError> {
+        self.0.readers().await
+    }
     async fn put_card(&self, address: Address, card: Vec<u8>) -> Result<(), StoreError> {
         self.0.put_card(address, card).await
     }

@@ -206,6 +206,65 @@ fn inboxes_are_allowed_and_removed_on_a_running_relay_and_without_one() {
 }
 
 #[test]
+fn readers_are_allowed_and_removed_on_a_running_relay_and_without_one() {
+    let site = Site::init();
+    let allowed = site.run(&["reader", "allow", &address(1)]);
+    assert!(allowed.status.success(), "{}", stderr(&allowed));
+    site.run(&["inbox", "allow", &address(3)]);
+    let serving = site.serve();
+    let list = |what| stdout(&site.run(&[what, "list"]));
+    assert_eq!(list("reader"), format!("{}\n", address(1)));
+    assert!(site.run(&["reader", "allow", &address(2)]).status.success());
+    assert!(list("reader").contains(&address(2)));
+    assert!(!list("inbox").contains(&address(1)));
+    assert!(!list("reader").contains(&address(3)));
+    let status = stdout(&site.run(&["status"]));
+    assert!(status.contains("inboxes served: 1\n"), "{status}");
+    assert!(status.contains("readers allowed: 2\n"), "{status}");
+    assert!(!status.contains("valise1"), "{status}");
+    let removed = site.run(&["reader", "remove", &address(1), "--yes"]);
+    assert!(removed.status.success(), "{}", stderr(&removed));
+    assert!(!list("reader").contains(&address(1)));
+    assert!(site.run(&["inbox", "allow", &address(2)]).status.success());
+    assert!(!list("reader").contains(&address(2)));
+    assert_eq!(serving.terminate().0, Some(0));
+    assert!(list("inbox").contains(&address(2)));
+    assert_eq!(list("reader"), "");
+}
+
+#[test]
+fn a_reader_that_cannot_be_allowed_or_removed_is_told_alike_with_and_without_a_relay() {
+    let site = Site::init();
+    site.run(&["inbox", "allow", &address(1)]);
+    site.run(&["reader", "allow", &address(2)]);
+    let (one, two) = (address(1), address(2));
+    let ask = || {
+        let runs = [
+            (["reader", "allow", &one].to_vec(), 1),
+            (["reader", "remove", &one, "--yes"].to_vec(), 1),
+            (["inbox", "remove", &two, "--yes"].to_vec(), 1),
+            (["reader", "remove", &two].to_vec(), 2),
+        ];
+        runs.map(|(arguments, status)| {
+            let output = site.run(&arguments);
+            assert_eq!(output.status.code(), Some(status), "{arguments:?}");
+            stderr(&output)
+        })
+    };
+    let alone = ask();
+    let _serving = site.serve();
+    assert_eq!(alone, ask());
+    let [served, unknown, _, asked] = alone;
+    assert!(served.contains("may read parcels already"), "{served}");
+    assert!(
+        unknown.contains("hint: list those it has allowed"),
+        "{unknown}"
+    );
+    assert!(asked.contains("hint: say --yes"), "{asked}");
+    assert!(stdout(&site.run(&["reader", "list"])).contains(&address(2)));
+}
+
+#[test]
 fn removing_asks_and_takes_silence_for_no() {
     let site = Site::init();
     site.run(&["inbox", "allow", &address(1)]);
@@ -373,6 +432,9 @@ fn the_manual_has_every_command_key_and_exit_status() {
         "inbox allow",
         "inbox list",
         "inbox remove",
+        "reader allow",
+        "reader list",
+        "reader remove",
         "status",
         "check",
         "rotate",

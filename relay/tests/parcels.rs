@@ -193,6 +193,72 @@ async fn every_role_is_told_of_parcels_what_the_specification_says() {
 }
 
 #[tokio::test]
+async fn a_reader_mechanism_may_get_parcels_and_nothing_else() {
+    let house = House::new(&config());
+    let (owner, reader) = (Mechanism::new(1), Mechanism::new(2));
+    house.serve(&owner).await;
+    let good = grant(&house, Target::Inbox, owner.address.inbox(), 1).await;
+    house.ask(&writer(1), put(1, 0, good, 7)).await;
+    let inbox = reader.address.inbox();
+    let get = || Request::Get {
+        address: reader.address,
+        namespace: namespace(1),
+        index: 0,
+    };
+    let asked = |key: DhPublic, request: Request| {
+        let house = &house;
+        async move { told(&house.ask(&key, request).await) }
+    };
+    use Refusal::{NoCard, NotADevice, UnknownInbox};
+    let newest = || Request::Card {
+        address: reader.address,
+    };
+    let card = reader.card(1, vec![reader.statement(0, 1, NOW)]);
+    // Before the operator allowed it.
+    for request in [get(), newest(), publish(&card), poll(Target::Inbox, inbox)] {
+        assert_eq!(asked(reader.key(0), request).await, Err(UnknownInbox));
+    }
+    // Allowed, and not known yet.
+    house.store.allow_reader(reader.address).await.unwrap();
+    assert_eq!(asked(reader.key(0), newest()).await, Err(NoCard));
+    assert_eq!(asked(reader.key(0), get()).await, Err(NotADevice));
+    assert_eq!(asked(stranger(), publish(&card)).await, Err(NotADevice));
+    assert_eq!(asked(reader.key(0), publish(&card)).await, Ok("published"));
+    // Known: its devices get what they were told the name of, and nobody else does.
+    assert_eq!(asked(reader.key(0), newest()).await, Ok("card"));
+    for device in 0..2 {
+        assert_eq!(asked(reader.key(device), get()).await, Ok("parcel"));
+    }
+    for key in [stranger(), owner.key(0)] {
+        assert_eq!(asked(key, get()).await, Err(NotADevice));
+    }
+    for request in [put(1, 1, good, 7), delete(1)] {
+        assert_eq!(asked(reader.key(0), request).await, Err(NotADevice));
+    }
+    // It has no inbox here, whoever asks: so nobody gets a grant by it.
+    for key in [reader.key(0), stranger()] {
+        for request in [
+            deposit(Target::Inbox, inbox, 9),
+            poll(Target::Inbox, inbox),
+            poll_after(Target::Inbox, inbox, 0, vec![], 100),
+            Request::Withdraw {
+                inbox,
+                secret: [0; 32],
+            },
+        ] {
+            assert_eq!(asked(key, request).await, Err(UnknownInbox));
+        }
+    }
+    // A device that left its roster reads no more; and none does when the operator says so.
+    let fewer = reader.card_of(&reader.devices[..1], 2, vec![]);
+    assert_eq!(asked(reader.key(0), publish(&fewer)).await, Ok("published"));
+    assert_eq!(asked(reader.key(1), get()).await, Err(NotADevice));
+    assert_eq!(asked(reader.key(0), get()).await, Ok("parcel"));
+    house.store.remove_reader(reader.address).await.unwrap();
+    assert_eq!(asked(reader.key(0), get()).await, Err(UnknownInbox));
+}
+
+#[tokio::test]
 async fn a_reader_can_neither_write_nor_delete() {
     let house = House::new(&config());
     let mechanism = Mechanism::new(1);

@@ -52,6 +52,8 @@ enum Step {
     },
     Allow(u8),
     RemoveInbox(u8),
+    AllowReader(u8),
+    RemoveReader(u8),
     PutCard(u8, u8),
     Rewrap,
     /// In order, or as if killed.
@@ -95,6 +97,8 @@ fn steps() -> impl Strategy<Value = Step> {
         1 => (1..3u8, 0..9u32).prop_map(|(inbox, withdraw)| Step::Withdraw { inbox, withdraw }),
         2 => (1..3u8).prop_map(Step::Allow),
         1 => (1..3u8).prop_map(Step::RemoveInbox),
+        1 => (1..3u8).prop_map(Step::AllowReader),
+        1 => (1..3u8).prop_map(Step::RemoveReader),
         1 => (1..3u8, any::<u8>()).prop_map(|(inbox, card)| Step::PutCard(inbox, card)),
         1 => Just(Step::Rewrap),
         1 => any::<bool>().prop_map(|close| Step::Restart { close }),
@@ -182,6 +186,8 @@ async fn take(store: &impl Store, step: &Step) -> String {
         }
         Step::Allow(inbox) => format!("{:?}", store.allow_inbox(address(inbox)).await),
         Step::RemoveInbox(inbox) => format!("{:?}", store.remove_inbox(address(inbox)).await),
+        Step::AllowReader(reader) => format!("{:?}", store.allow_reader(address(reader)).await),
+        Step::RemoveReader(reader) => format!("{:?}", store.remove_reader(address(reader)).await),
         Step::PutCard(inbox, card) => {
             format!("{:?}", store.put_card(address(inbox), vec![card; 50]).await)
         }
@@ -192,6 +198,7 @@ async fn take(store: &impl Store, step: &Step) -> String {
 /// Everything that can be seen of a store.
 async fn picture(store: &impl Store) -> String {
     let mut seen = format!("{:?}", store.inboxes().await);
+    seen += &format!("{:?}", store.readers().await);
     let roster = [device(1), device(2), device(3)];
     let readers = roster.map(|me| Reader::Device {
         me,

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use valise_tests::program::{Done, Invocation};
-use valise_tests::stage::{FORM, Stage};
+use valise_tests::stage::{FORM, ROOT, Stage, last_word};
 
 const MEBIBYTE: usize = 1 << 20;
 
@@ -332,4 +332,125 @@ fn a_relay_without_room_for_parcels_is_told_and_the_text_is_there_all_the_same()
     );
     assert!(send.stderr.contains("no more room"), "{}", send.stderr);
     relay.stop();
+}
+
+/// Lets a mechanism name a relay for reading.
+fn read_at(stage: &Stage, officer: &str, relay: &str) -> Done {
+    stage
+        .officer(officer)
+        .args(["mechanism", "relay", "add", relay, "--reading"])
+        .quietly(["--root", &stage.root_of(officer), "--yes-these-devices"])
+        .secret("--root-passphrase-fd", ROOT)
+        .run()
+        .succeeded()
+}
+
+/// What a relay says of the parcels that it holds.
+fn parcels_at(stage: &Stage) -> String {
+    let status = stage.operator().args(["status", "--dir", "relay"]).run();
+    let told = status.succeeded().stdout;
+    let line = told.lines().find(|line| line.starts_with("parcels: "));
+    line.expect("there is such a line").to_owned()
+}
+
+#[test]
+fn one_upload_serves_mechanisms_whose_inboxes_lie_on_different_relays() {
+    let scene = Scene::new();
+    let elsewhere = Stage::new(Path::new(env!("CARGO_BIN_EXE_valise-tour")));
+    let here = scene.contact.split_once('@').unwrap().1.to_owned();
+    let there = elsewhere.init_relay();
+    let _relays = (scene.stage.serve(), elsewhere.serve());
+    let scan = scene.file("scan", 10);
+    let others = ["second", "third"].map(|name| elsewhere.init_mechanism(name, &there));
+    let send = |phrase: Option<&str>| {
+        let send = scene.send(&[&scan]);
+        let send = others.iter().fold(send, |send, to| send.args(["--to", to]));
+        match phrase {
+            Some(phrase) => send.secret("--phrase-fd", phrase),
+            None => send.receiving("--phrase-fd"),
+        }
+    };
+    // Where nobody names a relay for reading, the files go to both.
+    let sent = send(None).run().succeeded();
+    let phrase = sent.received.clone().unwrap();
+    assert_eq!(
+        sent.stdout.matches("4 parcels").count(),
+        2,
+        "{}",
+        sent.stdout
+    );
+    assert_eq!(parcels_at(&elsewhere), "parcels: fewer than 10");
+    let back = send(Some(&phrase)).args(["--withdraw"]).run().succeeded();
+    assert_eq!(back.stdout.matches("4 parcels are deleted").count(), 2);
+    assert_eq!(parcels_at(&scene.stage), "parcels: 0");
+
+    for name in ["second", "third"] {
+        // The relay has not been asked to let it read: that is told, and what to do.
+        let added = read_at(&elsewhere, name, &here);
+        assert!(added.stdout.contains("for reading"), "{}", added.stdout);
+        assert!(
+            added.stderr.contains("valise-relay reader allow"),
+            "{}",
+            added.stderr
+        );
+        let publish = || elsewhere.officer(name).args(["mechanism", "publish"]).run();
+        let published = publish().succeeded().stdout;
+        assert!(published.contains("1 of 2 relays"), "{published}");
+        let listed = elsewhere.officer(name).args(["mechanism", "relay", "list"]);
+        let listed = listed.run().succeeded().stdout;
+        assert!(listed.contains("for reading files only"), "{listed}");
+        let contact = contact_of(&elsewhere, name);
+        assert!(
+            others.contains(&contact),
+            "a relay for reading is no way there"
+        );
+        let address = contact.split('@').next().unwrap();
+        let allow = ["reader", "allow", "--dir", "relay", address];
+        scene.stage.operator().args(allow).run().succeeded();
+        let published = publish().succeeded().stdout;
+        assert!(published.contains("2 of 2 relays"), "{published}");
+    }
+    let sent = send(None).run().succeeded();
+    let phrase = sent.received.clone().unwrap();
+    assert_eq!(
+        sent.stdout.matches("4 parcels").count(),
+        1,
+        "{}",
+        sent.stdout
+    );
+    assert_eq!(parcels_at(&scene.stage), "parcels: fewer than 10");
+    assert_eq!(parcels_at(&elsewhere), "parcels: 0");
+    // The submissions lie each at its own relay, and who goes on with it finds the same place.
+    let told = send(Some(&phrase)).args(["--status"]).run().succeeded();
+    assert_eq!(
+        told.stdout.matches("4 of 4 parcels").count(),
+        1,
+        "{}",
+        told.stdout
+    );
+    for name in ["second", "third"] {
+        let pulled = elsewhere.officer(name).args(["inbox", "pull"]).run();
+        let pulled = pulled.succeeded().stdout;
+        assert!(pulled.contains("new submission"), "{pulled}");
+        assert!(pulled.contains("1 file, 10 bytes; complete"), "{pulled}");
+    }
+    // The control: a relay that does not let them read gives them nothing.
+    let address = others[0].split('@').next().unwrap();
+    let remove = ["reader", "remove", "--dir", "relay", "--yes", address];
+    scene.stage.operator().args(remove).run().succeeded();
+    let text = send(Some(&phrase)).args(["--again"]).stdin("Another text.");
+    text.run().succeeded();
+    let pulled = elsewhere.officer("second").args(["inbox", "pull"]).run();
+    let pulled = pulled.failed();
+    assert!(
+        pulled.stdout.contains("4 of 4 parcels still to come"),
+        "{}",
+        pulled.stdout
+    );
+}
+
+/// The contact line that an officer's vault holds.
+fn contact_of(stage: &Stage, officer: &str) -> String {
+    let card = stage.officer(officer).args(["mechanism", "card"]).run();
+    last_word(&card.succeeded(), "valise1")
 }

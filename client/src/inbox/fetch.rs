@@ -14,7 +14,7 @@ use valise_protocol::time::Timestamp;
 use crate::failure::{Failure, Outcome};
 use crate::home;
 use crate::interrupt::{interrupted, until_told};
-use crate::mechanism::exchange::{relays, tell_directness};
+use crate::mechanism::exchange::{exchange, relays, sources, tell_directness};
 use crate::ui;
 use crate::vault::Vault;
 use crate::vault::item::ItemName;
@@ -105,7 +105,8 @@ pub async fn fetch(
     clock: &dyn Fn() -> Timestamp,
 ) -> Outcome<Fetched> {
     let state = vault.state()?;
-    let relays = relays(&state)?;
+    let own = relays(&state)?;
+    let relays = sources(&state, clock())?;
     let threads = Threads::of(&state);
     let mut wanted = Vec::new();
     for thread in threads.iter() {
@@ -117,12 +118,21 @@ pub async fn fetch(
         }
     }
     let visitor = Visitor::new(vault, &state, keep_free);
+    let mut known_at: Vec<RelayId> = own.iter().map(RelayContact::id).collect();
     for turn in 0..RELAYS {
         for relay in &relays {
             let here = at(vault, relay, turn, &wanted)?;
-            if !here.is_empty() {
-                visit(&visitor, relay, &here, clock).await?;
+            if here.is_empty() {
+                continue;
             }
+            if !known_at.contains(&relay.id()) {
+                known_at.push(relay.id());
+                if let Err(failure) = introduce(vault, relay, clock()).await {
+                    visitor.fail(failure.at(relay.host()));
+                    continue;
+                }
+            }
+            visit(&visitor, relay, &here, clock).await?;
         }
     }
     let mut fetched = visitor.fetched();
@@ -137,6 +147,14 @@ pub async fn fetch(
         ));
     }
     Ok(fetched)
+}
+
+/// Shows the card to a relay where the mechanism has no inbox: by it the relay knows this device.
+async fn introduce(vault: &Vault, relay: &RelayContact, now: Timestamp) -> Outcome<()> {
+    let exchange = exchange(vault, relay, now).await?;
+    exchange.link.finish();
+    exchange.connection.close().await;
+    exchange.published
 }
 
 /// Whether parcels of a submission are missing.

@@ -162,6 +162,18 @@ pub fn retention(roster: &Roster) -> Vec<String> {
     told.collect()
 }
 
+/// The relays of a roster that are for reading, a sentence each.
+pub fn reading(roster: &Roster) -> Vec<String> {
+    let relays = roster
+        .reading_relays()
+        .filter_map(|bytes| SignedDescriptor::decode(bytes).ok()?.verify_undated().ok());
+    let told = relays.map(|relay| {
+        let host = escape::line(relay.contact().host());
+        format!("files are read at {host} too, which holds no inbox for it")
+    });
+    told.collect()
+}
+
 /// The card to publish: the one held, with this device's newest prekey.
 pub fn with_own_prekey(state: &State, held: &VerifiedCard) -> Card {
     let keys = state.device.keys();

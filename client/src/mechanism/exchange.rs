@@ -37,6 +37,49 @@ pub fn relays(state: &State) -> Outcome<Vec<RelayContact>> {
     Ok(contact.ways().iter().map(|way| way.relay.clone()).collect())
 }
 
+/// The relays from which this device may get parcels: those of the mechanism, then those that its card names for reading (spec §9.4),
+/// each once. A device exchanges cards with one before it gets anything there, so that the relay knows it.
+///
+/// # Errors
+/// As [`relays`], and a failure when the card in the vault does not verify.
+pub fn sources(state: &State, now: Timestamp) -> Outcome<Vec<RelayContact>> {
+    let mut sources = relays(state)?;
+    for relay in reading_relays(state, now)? {
+        if sources.iter().all(|source| source.id() != relay.id()) {
+            sources.push(relay);
+        }
+    }
+    Ok(sources)
+}
+
+/// The relays that the card held names for reading.
+///
+/// # Errors
+/// A failure when it does not verify.
+pub fn reading_relays(state: &State, now: Timestamp) -> Outcome<Vec<RelayContact>> {
+    let held = card::held(state, now)?;
+    Ok(held.map_or_else(Vec::new, |held| held.card.reading_relays().collect()))
+}
+
+/// What a relay is to the mechanism.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    /// It holds the inbox, and senders get the card from it.
+    Inbox,
+    /// It is named for reading: no sender asks it for the card.
+    Reading,
+}
+
+impl Role {
+    fn of(state: &State, relay: &RelayContact, now: Timestamp) -> Outcome<Self> {
+        let mut reading = reading_relays(state, now)?.into_iter();
+        Ok(match reading.any(|it| it.id() == relay.id()) {
+            true => Self::Reading,
+            false => Self::Inbox,
+        })
+    }
+}
+
 /// The way through an ingress is for a later version: whoever counts on it is told (spec §2.2).
 pub fn tell_directness(state: &State, relay: &RelayContact) {
     let contact: Result<Contact, _> = state.contact.parse();
@@ -59,7 +102,7 @@ pub fn tell_directness(state: &State, relay: &RelayContact) {
 pub async fn exchange(vault: &Vault, relay: &RelayContact, now: Timestamp) -> Outcome<Exchange> {
     tell_directness(&vault.state()?, relay);
     let connection = Connection::dial(relay, now).await?;
-    match over(&connection, vault, now).await {
+    match over(&connection, vault, relay, now).await {
         Ok((link, published)) => Ok(Exchange {
             connection,
             link,
@@ -77,25 +120,28 @@ pub async fn exchange(vault: &Vault, relay: &RelayContact, now: Timestamp) -> Ou
 async fn over(
     connection: &Connection,
     vault: &Vault,
+    relay: &RelayContact,
     now: Timestamp,
 ) -> Outcome<(OpenLink, Outcome<()>)> {
-    let keys = vault.state()?.device.keys();
+    let state = vault.state()?;
+    let (keys, role) = (state.device.keys(), Role::of(&state, relay, now)?);
     let mut link = connection.link(&keys.link).await?;
-    let theirs = newest_card(&mut link, vault, now).await?;
+    let theirs = newest_card(&mut link, vault, role, now).await?;
     renew_prekey(vault, now)?;
     let state = vault.state()?;
     // What it hands out it has, whatever it answered when that was published.
-    if theirs.as_ref().is_some_and(|card| has_newest(card, &state)) {
-        mark_published(vault)?;
-    }
+    let mut has = theirs.as_ref().is_some_and(|card| has_newest(card, &state));
     let mut published = Ok(());
     if let Some(held) = card::held(&state, now)?
         && is_news(&state, &held, theirs.as_ref())
     {
-        published = publish(&mut link, &held.card, &state).await;
-        if published.is_ok() {
-            mark_published(vault)?;
-        }
+        published = publish(&mut link, &held.card, &state, role).await;
+        has |= published.is_ok();
+    }
+    // Where no sender asks, a prekey is not published: the one before it must still be there (spec §5.4). The card that was just
+    // taken in may say of this relay what it did not say before.
+    if has && Role::of(&state, relay, now)? == Role::Inbox {
+        mark_published(vault)?;
     }
     Ok((link, published))
 }
@@ -123,6 +169,7 @@ fn renew_prekey(vault: &Vault, now: Timestamp) -> Outcome<()> {
 async fn newest_card(
     link: &mut OpenLink,
     vault: &Vault,
+    role: Role,
     now: Timestamp,
 ) -> Outcome<Option<VerifiedCard>> {
     let address = vault.state()?.address;
@@ -130,7 +177,7 @@ async fn newest_card(
         Ok(Answer::Card(bytes)) => bytes,
         Err(LinkFault::Refused(Refusal::NoCard)) => return Ok(None),
         Ok(_) => return Err(LinkFault::Nonsense.into()),
-        Err(fault) => return Err(refused(fault, &address.to_string())),
+        Err(fault) => return Err(refused(fault, &address.to_string(), role)),
     };
     vault.change(|change| {
         let taken = Card::decode(&bytes).and_then(|card| card::adopt(&mut change.state, card, now));
@@ -172,12 +219,17 @@ fn has_newest(card: &VerifiedCard, state: &State) -> bool {
         .is_some_and(|(theirs, ours)| theirs.prekey().hash() == *ours.secret().hash())
 }
 
-async fn publish(link: &mut OpenLink, held: &VerifiedCard, state: &State) -> Outcome<()> {
+async fn publish(
+    link: &mut OpenLink,
+    held: &VerifiedCard,
+    state: &State,
+    role: Role,
+) -> Outcome<()> {
     let card = held.card().encode();
     match link.request(&Request::Publish { card }).await {
         Ok(Answer::Published) => Ok(()),
         Ok(_) => Err(LinkFault::Nonsense.into()),
-        Err(fault) => Err(refused(fault, &state.address.to_string())),
+        Err(fault) => Err(refused(fault, &state.address.to_string(), role)),
     }
 }
 
@@ -192,15 +244,23 @@ fn mark_published(vault: &Vault) -> Outcome<()> {
 }
 
 /// A refusal, with what a mechanism's people do about it.
-fn refused(fault: LinkFault, address: &str) -> Failure {
-    match fault {
-        LinkFault::Refused(Refusal::UnknownInbox) => {
-            Failure::new("the relay does not serve this mechanism's inbox yet")
-                .hint(format!(
-                    "ask its operator to run: valise-relay inbox allow {address}"
-                ))
-                .hint("then: valise mechanism publish")
-        }
-        fault => fault.into(),
-    }
+fn refused(fault: LinkFault, address: &str, role: Role) -> Failure {
+    let LinkFault::Refused(Refusal::UnknownInbox) = fault else {
+        return fault.into();
+    };
+    let (what, command) = match role {
+        Role::Inbox => (
+            "the relay does not serve this mechanism's inbox yet",
+            "inbox allow",
+        ),
+        Role::Reading => (
+            "the relay does not let this mechanism's devices read files yet",
+            "reader allow",
+        ),
+    };
+    Failure::new(what)
+        .hint(format!(
+            "ask its operator to run: valise-relay {command} {address}"
+        ))
+        .hint("then: valise mechanism publish")
 }

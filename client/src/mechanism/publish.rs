@@ -19,7 +19,7 @@ use crate::vault::passphrase;
 use crate::vault::state::State;
 
 use super::card;
-use super::exchange::{exchange, relays};
+use super::exchange::{exchange, relays, sources};
 use super::record;
 use super::root::{self, Consent, Root};
 
@@ -177,8 +177,17 @@ pub async fn renewed_roster(
     root: &Root,
     now: Timestamp,
 ) -> Outcome<SignedRoster> {
+    let old = card.roster();
+    let with_inbox = described(relays(state)?, old.relays().collect(), now).await;
+    let reading: Vec<_> = card.reading_relays().collect();
+    let reading = described(reading, old.reading_relays().collect(), now).await;
+    roster_with_relays(card, with_inbox, reading, root, now)
+}
+
+/// The signed descriptor of each relay as it is now, or else as it stands on the last roster.
+async fn described(relays: Vec<RelayContact>, old: Vec<&[u8]>, now: Timestamp) -> Vec<Vec<u8>> {
     let mut descriptors = Vec::new();
-    for relay in relays(state)? {
+    for relay in relays {
         match descriptor(&relay, now).await {
             Ok(bytes) => descriptors.push(bytes),
             Err(failure) => {
@@ -186,20 +195,21 @@ pub async fn renewed_roster(
                     "a relay keeps the description of the last roster: {}",
                     failure.what()
                 ));
-                descriptors.extend(old_descriptor(card, &relay));
+                descriptors.extend(old_descriptor(&old, &relay));
             }
         }
     }
-    roster_with_relays(card, descriptors, root, now)
+    descriptors
 }
 
-/// Signs the next roster with the same devices and these relays, each as its signed descriptor.
+/// Signs the next roster with the same devices and these relays, with an inbox and for reading, each as its signed descriptor.
 ///
 /// # Errors
 /// A failure when the roster does not fit.
 pub fn roster_with_relays(
     card: &VerifiedCard,
     descriptors: Vec<Vec<u8>>,
+    reading: Vec<Vec<u8>>,
     root: &Root,
     now: Timestamp,
 ) -> Outcome<SignedRoster> {
@@ -213,17 +223,18 @@ pub fn roster_with_relays(
         old.profile().clone(),
         now,
     );
+    let roster = roster.and_then(|roster| roster.reading_at(reading));
     root.sign(&roster.map_err(would_be_refused)?, card)
 }
 
-fn old_descriptor(card: &VerifiedCard, relay: &RelayContact) -> Option<Vec<u8>> {
-    let is_its = |signed: &&[u8]| {
+fn old_descriptor(old: &[&[u8]], relay: &RelayContact) -> Option<Vec<u8>> {
+    let is_its = |signed: &&&[u8]| {
         let descriptor = SignedDescriptor::decode(signed).ok();
         descriptor
             .and_then(|descriptor| descriptor.verify_undated().ok())
             .is_some_and(|descriptor| descriptor.id() == relay.id())
     };
-    card.roster().relays().find(is_its).map(<[u8]>::to_vec)
+    old.iter().find(is_its).map(|signed| signed.to_vec())
 }
 
 /// How many relays took a card.
@@ -235,12 +246,12 @@ pub struct Reached {
     pub all: usize,
 }
 
-/// Brings card and prekey to every relay. A relay that is not reached is told, and does not stop the others.
+/// Brings card and prekey to every relay, those for reading too: a device that left the roster must not go on reading there. A relay that is not reached is told, and does not stop the others.
 ///
 /// # Errors
 /// The last failure, when no relay took it.
 pub async fn publish(vault: &Vault, now: Timestamp) -> Outcome<Reached> {
-    publish_to(vault, &relays(&vault.state()?)?, now).await
+    publish_to(vault, &sources(&vault.state()?, now)?, now).await
 }
 
 async fn publish_to(vault: &Vault, relays: &[RelayContact], now: Timestamp) -> Outcome<Reached> {

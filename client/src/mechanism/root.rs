@@ -17,7 +17,7 @@ use crate::home;
 use crate::ui::{self, Terminal};
 use crate::vault::wrap::{self, Kind, UnwrapError};
 
-use super::card::{device_name, retention};
+use super::card::{device_name, reading, retention};
 use super::record;
 
 /// A root key at hand. It signs a roster only after a person has seen the devices on it, and writes down beside itself what it signs.
@@ -161,7 +161,7 @@ fn show(roster: &Roster, held: &VerifiedCard) {
     for device in left_out {
         ui::note(&format!("  no longer on it: {}", device_name(device)));
     }
-    for relay in retention(roster) {
+    for relay in retention(roster).into_iter().chain(reading(roster)) {
         ui::note(&format!("  {relay}"));
     }
 }

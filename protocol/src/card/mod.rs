@@ -25,7 +25,7 @@ use thiserror::Error;
 
 use crate::cbor::{self, Malformed};
 use crate::contact::RelayContact;
-use crate::descriptor::{Descriptor, SignedDescriptor};
+use crate::descriptor::Descriptor;
 use crate::hash::sha256;
 use crate::id::Address;
 use crate::key::{BadSignature, DhPublic, Signature, SigningKey, VerifyingKey};
@@ -409,14 +409,25 @@ impl VerifiedCard {
     /// The descriptors of its relays that verify; their dates are not looked at, because the current one comes with
     /// the relay's certificate.
     pub fn relay_descriptors(&self) -> impl Iterator<Item = Descriptor> {
-        self.roster
-            .relays()
-            .filter_map(|bytes| SignedDescriptor::decode(bytes).ok()?.verify_undated().ok())
+        self.roster.relays().filter_map(roster::descriptor_in)
     }
 
     /// Where its relays are reached.
     pub fn relays(&self) -> impl Iterator<Item = RelayContact> {
         self.relay_descriptors()
+            .map(|descriptor| descriptor.contact())
+    }
+
+    /// The same of the relays from which its devices get parcels though they have no inbox there.
+    pub fn reading_descriptors(&self) -> impl Iterator<Item = Descriptor> {
+        self.roster
+            .reading_relays()
+            .filter_map(roster::descriptor_in)
+    }
+
+    /// Where those are reached.
+    pub fn reading_relays(&self) -> impl Iterator<Item = RelayContact> {
+        self.reading_descriptors()
             .map(|descriptor| descriptor.contact())
     }
 

@@ -1,6 +1,6 @@
 //! The rules of spec §5.1–5.3, §5.6 and §7.3 from the side of whoever breaks them.
 
-use super::tests::{Mechanism, NOW};
+use super::tests::{Mechanism, NOW, descriptor_of};
 use super::*;
 use crate::limits::{DAY, KEM_KEY, ROSTER, SIGNATURE};
 use crate::prekey::PrekeySecret;
@@ -24,6 +24,8 @@ struct LooseRoster {
     relays: Vec<LooseBytes>,
     #[n(6)]
     profile: Profile,
+    #[n(7)]
+    reading: Option<Vec<LooseBytes>>,
 }
 
 #[derive(Clone, Encode)]
@@ -68,6 +70,7 @@ fn loose(mechanism: &Mechanism) -> LooseRoster {
         devices: roster.devices().to_vec(),
         relays: roster.relays().map(|r| LooseBytes(r.to_vec())).collect(),
         profile: roster.profile().clone(),
+        reading: None,
     }
 }
 
@@ -189,6 +192,38 @@ fn rule_1_refuses_a_roster_over_its_limits() {
             .collect();
         r.profile.required = vec!["x".repeat(64); 16];
     });
+}
+
+#[test]
+fn rule_1_refuses_relays_for_reading_that_are_none_too_many_or_named_twice() {
+    let mechanism = Mechanism::new(1);
+    let (first, second) = (descriptor_of(&[2; 32], 443), descriptor_of(&[3; 32], 443));
+    let fault = |relays: &[&[u8]], reading: &[&[u8]]| {
+        let loose = |relays: &[&[u8]]| relays.iter().map(|it| LooseBytes(it.to_vec())).collect();
+        fault_of(&mechanism, |roster| {
+            roster.relays = loose(relays);
+            roster.reading = Some(loose(reading));
+        })
+    };
+    let long = vec![0; crate::limits::DESCRIPTOR + 1];
+    let refused = Some(CardError::Malformed);
+    assert_eq!(fault(&[&first], &[&second]), None);
+    // What does not verify is no relay, and so is not one twice.
+    assert_eq!(
+        fault(&[&first, b""], &[&second, b"", b"", b"", b"", b""]),
+        None
+    );
+    assert_eq!(fault(&[&first], &[]), refused);
+    assert_eq!(
+        fault(&[&first, b""], &[&second, b"", b"", b"", b"", b"", b""]),
+        refused
+    );
+    assert_eq!(fault(&[&first], &[&long]), refused);
+    assert_eq!(fault(&[&first], &[&second, &second]), refused);
+    // Another description of the same relay is the same relay.
+    let again = descriptor_of(&[3; 32], 444);
+    assert_eq!(fault(&[&first], &[&second, &again]), refused);
+    assert_eq!(fault(&[&first, &again], &[&second]), refused);
 }
 
 #[test]

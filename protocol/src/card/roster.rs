@@ -1,10 +1,13 @@
 //! Rosters: the devices and relays of a mechanism, signed by its root key (spec §5.1).
 
+use std::collections::BTreeSet;
+
 use minicbor::{Decode, Encode};
 
 use crate::card::{CardError, Device, Profile};
 use crate::cbor;
-use crate::id::Address;
+use crate::descriptor::{Descriptor, SignedDescriptor};
+use crate::id::{Address, RelayId};
 use crate::key::{DhPublic, Signature, SigningKey, VerifyingKey};
 use crate::limits::{DESCRIPTOR, RELAYS, ROSTER, ROSTER_LIFE, SLOTS};
 use crate::time::Timestamp;
@@ -30,6 +33,9 @@ pub struct Roster {
     relays: Vec<RelayBytes>,
     #[n(6)]
     profile: Profile,
+    /// Absent where there are none.
+    #[n(7)]
+    reading: Option<Vec<RelayBytes>>,
 }
 
 /// A signed descriptor's bytes.
@@ -68,13 +74,20 @@ impl Roster {
             devices,
             relays,
             profile,
+            reading: None,
         };
-        roster.check()?;
-        if cbor::encode(&roster).len() > ROSTER {
-            Err(CardError::Malformed)
-        } else {
-            Ok(roster)
-        }
+        roster.fitting()
+    }
+
+    /// The same roster with these relays, as signed descriptors, from which its devices get parcels though they have no inbox there
+    /// (spec §5.1, key 7), in place of those it had.
+    ///
+    /// # Errors
+    /// [`CardError::Malformed`] when one of them is there twice or among the relays, all together are more than 8, or a limit is passed.
+    pub fn reading_at(self, relays: Vec<Vec<u8>>) -> Result<Self, CardError> {
+        let relays: Vec<RelayBytes> = relays.into_iter().map(RelayBytes).collect();
+        let reading = (!relays.is_empty()).then_some(relays);
+        Self { reading, ..self }.fitting()
     }
 
     /// The same mechanism's next roster: a higher number, other devices, dates from now.
@@ -83,14 +96,15 @@ impl Roster {
     /// As [`Roster::new`].
     pub fn succeeded_by(&self, devices: Vec<Device>, now: Timestamp) -> Result<Self, CardError> {
         let relays = self.relays.iter().map(|relay| relay.0.clone()).collect();
-        Self::new(
+        let next = Self::new(
             self.address,
             self.epoch.checked_add(1).ok_or(CardError::Malformed)?,
             devices,
             relays,
             self.profile.clone(),
             now,
-        )
+        )?;
+        next.reading_at(self.reading_relays().map(<[u8]>::to_vec).collect())
     }
 
     /// Signs it.
@@ -98,6 +112,15 @@ impl Roster {
         let bytes = cbor::encode(self);
         let signature = root.sign(LABEL, &bytes);
         SignedRoster { bytes, signature }
+    }
+
+    fn fitting(self) -> Result<Self, CardError> {
+        self.check()?;
+        if cbor::encode(&self).len() > ROSTER {
+            Err(CardError::Malformed)
+        } else {
+            Ok(self)
+        }
     }
 
     fn check(&self) -> Result<(), CardError> {
@@ -108,11 +131,29 @@ impl Roster {
             && keys.windows(2).all(|pair| pair[0] != pair[1])
             && (1..=RELAYS).contains(&self.relays.len())
             && self.relays.iter().all(|relay| relay.0.len() <= DESCRIPTOR)
-            && self.profile.fits();
+            && self.profile.fits()
+            && self.reading.as_ref().is_none_or(|it| self.reads_well(it));
         if fits {
             Ok(())
         } else {
             Err(CardError::Malformed)
+        }
+    }
+
+    /// Whether these may be the relays for reading: none of them is there twice, nor among the relays with an inbox.
+    fn reads_well(&self, reading: &[RelayBytes]) -> bool {
+        let fits = !reading.is_empty()
+            && self.relays.len() + reading.len() <= RELAYS
+            && reading.iter().all(|relay| relay.0.len() <= DESCRIPTOR);
+        let ids = |relays: &[RelayBytes]| -> Vec<RelayId> {
+            let read = relays.iter().filter_map(|it| descriptor_in(&it.0));
+            read.map(|descriptor| descriptor.id()).collect()
+        };
+        // Signatures are looked at only where there is such a key, and it is not too long.
+        fits && {
+            let (with_inbox, mut seen) = (ids(&self.relays), BTreeSet::new());
+            let mut ids = ids(reading).into_iter();
+            ids.all(|id| !with_inbox.contains(&id) && seen.insert(*id.as_bytes()))
         }
     }
 
@@ -146,6 +187,14 @@ impl Roster {
         self.relays.iter().map(|relay| relay.0.as_slice())
     }
 
+    /// The relays from which its devices get parcels though they have no inbox there, each a signed descriptor's bytes.
+    pub fn reading_relays(&self) -> impl Iterator<Item = &[u8]> {
+        self.reading
+            .iter()
+            .flatten()
+            .map(|relay| relay.0.as_slice())
+    }
+
     /// What the mechanism says of itself.
     pub const fn profile(&self) -> &Profile {
         &self.profile
@@ -162,6 +211,11 @@ impl Roster {
     pub fn has_signing_key(&self, signing: &VerifyingKey) -> bool {
         self.devices.iter().any(|device| device.signing == *signing)
     }
+}
+
+/// A descriptor on a roster, if it verifies; whether it holds now is left aside (spec §5.1).
+pub(super) fn descriptor_in(bytes: &[u8]) -> Option<Descriptor> {
+    SignedDescriptor::decode(bytes).ok()?.verify_undated().ok()
 }
 
 impl SignedRoster {

@@ -14,19 +14,24 @@ pub(crate) struct Mechanism {
 }
 
 fn descriptor() -> Vec<u8> {
+    descriptor_of(&[8; 32], 443)
+}
+
+/// Of the relay with this identity key, at this port.
+pub(crate) fn descriptor_of(identity: &[u8; 32], port: u16) -> Vec<u8> {
     let fields = DescriptorFields {
         static_key: DhPublic::from_bytes([1; 32]),
         tls_pin: [2; 32],
         next_static_key: None,
         next_tls_pin: None,
         host: "relay.example".into(),
-        port: 443,
+        port,
         operator: String::new(),
         jurisdiction: String::new(),
         retention_days: (23, 37),
         reaches: vec![],
     };
-    Descriptor::sign(fields, &SigningKey::from_bytes(&[8; 32]), ROSTER_LIFE, NOW)
+    Descriptor::sign(fields, &SigningKey::from_bytes(identity), ROSTER_LIFE, NOW)
         .unwrap()
         .encode()
 }
@@ -90,6 +95,31 @@ fn a_card_of_eight_devices_survives_its_bytes() {
     assert_eq!(verified.freshness(NOW), (8, 8));
     assert_eq!(verified.readers(NOW).unwrap().len(), 8);
     assert_eq!(verified.relays().count(), 1);
+}
+
+#[test]
+fn relays_for_reading_are_told_apart_and_stay_on_the_next_roster() {
+    let mechanism = Mechanism::new(1);
+    let plain = mechanism.roster(1, NOW);
+    let second = descriptor_of(&[9; 32], 444);
+    let roster = plain.clone().reading_at(vec![second]).unwrap();
+    let devices = roster.devices().to_vec();
+    let next = roster.succeeded_by(devices, NOW).unwrap();
+    let card = Card::new(
+        first_root(&mechanism.root),
+        next.sign(&mechanism.root),
+        vec![],
+    );
+    let read = Card::decode(&card.encode()).unwrap();
+    let verified = mechanism.verify(read, NOW).unwrap();
+    let ports =
+        |relays: Vec<RelayContact>| -> Vec<u16> { relays.iter().map(RelayContact::port).collect() };
+    assert_eq!(ports(verified.relays().collect()), [443]);
+    assert_eq!(ports(verified.reading_relays().collect()), [444]);
+    // Without any the roster is as it was before there was such a key.
+    assert_eq!(roster.reading_at(vec![]).unwrap(), plain);
+    let bytes = plain.sign(&mechanism.root).bytes;
+    assert_eq!(bytes[0], 0xa7, "a map of keys 0 to 6");
 }
 
 #[test]

@@ -31,6 +31,9 @@ pub fn card(v: &Vector) -> Result<Values, Fault> {
     for (at, relay) in verified.relays().enumerate() {
         out = out.with(format!("relay-{at}"), relay.id().as_bytes());
     }
+    for (at, relay) in verified.reading_relays().enumerate() {
+        out = out.with(format!("reading-relay-{at}"), relay.id().as_bytes());
+    }
     let readers = match v.inputs.text("reader") {
         "relay" => {
             merge(address, None, card, now)?;

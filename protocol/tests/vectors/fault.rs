@@ -186,7 +186,9 @@ pub fn errors(kind: &str) -> Option<fn(&Fault) -> bool> {
         "bad-chain" => |f| matches!(f, Card(C::BadChain) | Proof(_)),
         "wrong-address" => |f| matches!(f, Card(C::WrongAddress | C::ForeignStatement) | Proof(_)),
         "wrong-relay" => |f| matches!(f, Descriptor(D::WrongRelay)),
-        "repeated-key" => |f| matches!(f, Card(C::Malformed)),
+        "repeated-key" | "repeated-relay" | "too-many-relays" => {
+            |f| matches!(f, Card(C::Malformed))
+        }
         "not-yet-valid" => |f| {
             matches!(
                 f,

@@ -39,21 +39,8 @@ impl World {
         let (first, second) = (SigningKey::generate(rng), SigningKey::generate(rng));
         let roots = next_root(first_root(&first), &first, &second).unwrap();
         let address = Address::of_root(first.verifying_key().as_bytes());
-        let identity = SigningKey::generate(rng);
-        let relay_id = RelayId::of_identity(identity.verifying_key().as_bytes());
-        let fields = DescriptorFields {
-            static_key: DhSecret::generate(rng).public(),
-            tls_pin: rng.draw(),
-            next_static_key: Some(DhSecret::generate(rng).public()),
-            next_tls_pin: None,
-            host: "mail.example.org".into(),
-            port: 443,
-            operator: "Example".into(),
-            jurisdiction: "CH".into(),
-            retention_days: (23, 37),
-            reaches: vec![relay_id],
-        };
-        let descriptor = Descriptor::sign(fields, &identity, ROSTER_LIFE, now).unwrap();
+        let (relay_id, own) = relay(rng, now);
+        let (_, for_reading) = relay(rng, now);
         let devices: Vec<DeviceKeys> = (0..3).map(|_| DeviceKeys::generate(rng)).collect();
         let names = vec![
             ("en".into(), "A mandate".into()),
@@ -63,10 +50,11 @@ impl World {
             address,
             1_000,
             devices.iter().map(DeviceKeys::public).collect(),
-            vec![descriptor.encode()],
+            vec![own],
             Profile::named(names),
             now,
         );
+        let roster = roster.unwrap().reading_at(vec![for_reading]).unwrap();
         let prekeys: Vec<_> = devices.iter().map(|_| (rng.draw(), rng.draw())).collect();
         let state = |(device, prekey)| {
             SignedStatement::sign(address, device, 1_000, secret(prekey).public(), now)
@@ -76,7 +64,7 @@ impl World {
         Self {
             now,
             address,
-            card: Card::new(roots, roster.unwrap().sign(&second), statements),
+            card: Card::new(roots, roster.sign(&second), statements),
             devices,
             prekeys,
             relay: RelayContact::new(relay_id, "mail.example.org", 443).unwrap(),
@@ -151,6 +139,26 @@ impl World {
         };
         Message::Copy(copy).encode()
     }
+}
+
+/// A relay with fresh keys: its id and descriptor.
+fn relay(rng: &mut Record, now: Timestamp) -> (RelayId, Vec<u8>) {
+    let identity = SigningKey::generate(rng);
+    let id = RelayId::of_identity(identity.verifying_key().as_bytes());
+    let fields = DescriptorFields {
+        static_key: DhSecret::generate(rng).public(),
+        tls_pin: rng.draw(),
+        next_static_key: Some(DhSecret::generate(rng).public()),
+        next_tls_pin: None,
+        host: "mail.example.org".into(),
+        port: 443,
+        operator: "Example".into(),
+        jurisdiction: "CH".into(),
+        retention_days: (23, 37),
+        reaches: vec![id],
+    };
+    let descriptor = Descriptor::sign(fields, &identity, ROSTER_LIFE, now).unwrap();
+    (id, descriptor.encode())
 }
 
 /// A prekey's private half from its bytes.

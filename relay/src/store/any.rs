@@ -109,6 +109,22 @@ impl Store for AnyStore {
         either!(self.inboxes())
     }
 
+    async fn serves(&self, inbox: MailboxId) -> Result<bool, StoreError> {
+        either!(self.serves(inbox))
+    }
+
+    async fn allow_reader(&self, address: Address) -> Result<(), StoreError> {
+        either!(self.allow_reader(address))
+    }
+
+    async fn remove_reader(&self, address: Address) -> Result<bool, StoreError> {
+        either!(self.remove_reader(address))
+    }
+
+    async fn readers(&self) -> Result<Vec<Address>, StoreError> {
+        either!(self.readers())
+    }
+
     async fn put_card(&self, address: Address, card: Vec<u8>) -> Result<(), StoreError> {
         either!(self.put_card(address, card))
     }

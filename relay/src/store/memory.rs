@@ -13,8 +13,8 @@ use valise_protocol::wire::Kept;
 use super::arrival::Bells;
 use super::devices::Devices;
 use super::{
-    Ceilings, Cursor, Deposit, Deposited, DeviceTag, MORE, Mailbox, Put, Reader, Store, StoreError,
-    Target, Usage, Waiting, expired, last_day,
+    Ceilings, Cursor, Deposit, Deposited, DeviceTag, MORE, Mailbox, Put, Reader, Standing, Store,
+    StoreError, Target, Usage, Waiting, expired, last_day,
 };
 
 /// Everything in maps behind one lock.
@@ -26,10 +26,15 @@ pub struct Memory {
 
 #[derive(Default)]
 struct State {
-    inboxes: BTreeMap<Address, Option<Vec<u8>>>,
+    allowed: BTreeMap<Address, Allowed>,
     held: BTreeMap<(Mailbox, Cursor), Held>,
     parcels: BTreeMap<(Namespace, u32), Parcel>,
     cursor: u64,
+}
+
+struct Allowed {
+    standing: Standing,
+    card: Option<Vec<u8>>,
 }
 
 struct Parcel {
@@ -89,8 +94,25 @@ impl State {
         }
     }
 
+    fn of(&self, standing: Standing) -> impl Iterator<Item = Address> {
+        let allowed = self.allowed.iter();
+        let of = allowed.filter(move |(_, allowed)| allowed.standing == standing);
+        of.map(|(address, _)| *address)
+    }
+
     fn served(&self, inbox: MailboxId) -> bool {
-        self.inboxes.keys().any(|address| address.inbox() == inbox)
+        self.of(Standing::Inbox)
+            .any(|address| address.inbox() == inbox)
+    }
+
+    /// Removes it with its card, if it has this standing.
+    fn dismiss(&mut self, address: Address, standing: Standing) -> bool {
+        let held = self.allowed.get(&address);
+        let found = held.is_some_and(|allowed| allowed.standing == standing);
+        if found {
+            self.allowed.remove(&address);
+        }
+        found
     }
 
     fn put(&mut self, ceilings: &Ceilings, put: Put) -> Result<Kept, StoreError> {
@@ -216,13 +238,20 @@ impl Store for Memory {
     }
 
     async fn allow_inbox(&self, address: Address) -> Result<(), StoreError> {
-        self.state().inboxes.entry(address).or_default();
+        let mut state = self.state();
+        let allowed = state.allowed.entry(address).or_insert(Allowed {
+            standing: Standing::Inbox,
+            card: None,
+        });
+        allowed.standing = Standing::Inbox;
         Ok(())
     }
 
     async fn remove_inbox(&self, address: Address) -> Result<u64, StoreError> {
         let mut state = self.state();
-        state.inboxes.remove(&address);
+        if !state.dismiss(address, Standing::Inbox) {
+            return Ok(0);
+        }
         let before = state.held.len();
         state
             .held
@@ -236,20 +265,45 @@ impl Store for Memory {
     async fn inboxes(&self) -> Result<Vec<(Address, u64)>, StoreError> {
         let state = self.state();
         let held = |address: &Address| state.mailbox(Mailbox::Inbox(address.inbox())).count();
-        Ok(state.inboxes.keys().map(|a| (*a, held(a) as u64)).collect())
+        let inboxes = state.of(Standing::Inbox);
+        Ok(inboxes.map(|a| (a, held(&a) as u64)).collect())
+    }
+
+    async fn serves(&self, inbox: MailboxId) -> Result<bool, StoreError> {
+        Ok(self.state().served(inbox))
+    }
+
+    async fn allow_reader(&self, address: Address) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let allowed = state.allowed.entry(address).or_insert(Allowed {
+            standing: Standing::Reader,
+            card: None,
+        });
+        match allowed.standing {
+            Standing::Inbox => Err(StoreError::InboxServed),
+            Standing::Reader => Ok(()),
+        }
+    }
+
+    async fn remove_reader(&self, address: Address) -> Result<bool, StoreError> {
+        Ok(self.state().dismiss(address, Standing::Reader))
+    }
+
+    async fn readers(&self) -> Result<Vec<Address>, StoreError> {
+        Ok(self.state().of(Standing::Reader).collect())
     }
 
     async fn put_card(&self, address: Address, card: Vec<u8>) -> Result<(), StoreError> {
         let mut state = self.state();
-        let held = state.inboxes.get_mut(&address);
-        *held.ok_or(StoreError::UnknownInbox)? = Some(card);
+        let held = state.allowed.get_mut(&address);
+        held.ok_or(StoreError::UnknownInbox)?.card = Some(card);
         Ok(())
     }
 
     async fn card(&self, address: Address) -> Result<Option<Vec<u8>>, StoreError> {
         let state = self.state();
-        let held = state.inboxes.get(&address);
-        Ok(held.ok_or(StoreError::UnknownInbox)?.clone())
+        let held = state.allowed.get(&address);
+        Ok(held.ok_or(StoreError::UnknownInbox)?.card.clone())
     }
 
     async fn withdraw(&self, inbox: MailboxId, withdraw: WithdrawHash) -> Result<bool, StoreError> {

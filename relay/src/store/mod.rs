@@ -1,4 +1,4 @@
-//! What a relay keeps: envelopes, parcels, cards and the list of inboxes it serves (docs/design.md, "Storage").
+//! What a relay keeps: envelopes, parcels, cards, and the lists of inboxes it serves and of readers (docs/design.md, "Storage").
 //!
 //! One trait, [`Store`], small and semantic; the service above it holds the policy, the stores below it hold bytes.
 //! [`Memory`] serves tests and is the model that the contract suite compares [`Spool`] with.
@@ -37,6 +37,15 @@ pub enum Target {
     Mailbox(Mailbox),
     /// Takes the same work on the disk as any other and is then discarded.
     Sink,
+}
+
+/// What the operator allowed a mechanism.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Its inbox is served.
+    Inbox,
+    /// Its devices may get parcels; it has no inbox here.
+    Reader,
 }
 
 /// One envelope on its way in.
@@ -184,9 +193,12 @@ fn last_day(expires: Timestamp) -> u32 {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The inbox is not on the operator's list.
+    /// The inbox is not on the operator's list; nor, where a card is asked for or put, is the reader.
     #[error("this relay does not serve that inbox")]
     UnknownInbox,
+    /// Its inbox is served: its devices get parcels without being allowed as a reader.
+    #[error("this relay serves that mechanism's inbox")]
+    InboxServed,
     /// The mailbox has reached its ceiling.
     #[error("the mailbox is full")]
     MailboxFull,
@@ -265,7 +277,7 @@ pub trait Store: Send + Sync + 'static {
     /// Resolves when something may have arrived in the mailbox since the call was made. A lost wake-up is a defect; a spurious one is not.
     fn arrival(&self, mailbox: Mailbox) -> impl Future<Output = ()> + Send;
 
-    /// Begins to serve an inbox. Allowing one twice is no error.
+    /// Begins to serve an inbox. Allowing one twice is no error. A reader becomes an inbox, and keeps its card.
     fn allow_inbox(&self, address: Address) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Stops serving an inbox and removes its card, all the mail it holds, and the parcels on its account; returns how many
@@ -278,6 +290,23 @@ pub trait Store: Send + Sync + 'static {
     /// The inboxes served, with the number of envelopes that each holds.
     fn inboxes(&self) -> impl Future<Output = Result<Vec<(Address, u64)>, StoreError>> + Send;
 
+    /// Whether an inbox is served. A reader's is not.
+    fn serves(&self, inbox: MailboxId) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Allows a mechanism as a reader: its card is kept, so that its devices are known, but it has no inbox here. Allowing one twice
+    /// is no error; [`StoreError::InboxServed`] where its inbox is served.
+    fn allow_reader(&self, address: Address)
+    -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Removes a reader and its card; returns whether there was one. An inbox that is served is none.
+    fn remove_reader(
+        &self,
+        address: Address,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// The readers allowed.
+    fn readers(&self) -> impl Future<Output = Result<Vec<Address>, StoreError>> + Send;
+
     /// Keeps a card in place of the one before. The service has checked it.
     fn put_card(
         &self,
@@ -285,7 +314,8 @@ pub trait Store: Send + Sync + 'static {
         card: Vec<u8>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// The card held for an address, `None` where none was published since the last was found damaged. [`StoreError::UnknownInbox`] where the inbox is not served.
+    /// The card held for an address, `None` where none was published since the last was found damaged. [`StoreError::UnknownInbox`]
+    /// where neither the inbox is served nor the mechanism a reader.
     fn card(
         &self,
         address: Address,

@@ -117,6 +117,21 @@ fn the_changes_of_a_mechanism_are_as_written_down() {
     transcript.run(signed(&["relay", "remove", "2", "--yes"], own));
     transcript.run(signed(&["relay", "remove", "1", "--yes"], own));
 
+    transcript.remark("A relay for reading files only.");
+    let address = contact.split('@').next().unwrap();
+    let operate = |args: &[&str]| {
+        let operator = stage.operator().args(args);
+        operator.args(["--dir", "relay", address])
+    };
+    operate(&["inbox", "remove", "--yes"]).run().succeeded();
+    transcript.run(operate(&["reader", "allow"]));
+    transcript.run(signed(&["relay", "add", &relay, "--reading"], own));
+    transcript.run(stage.operator().args(["reader", "list", "--dir", "relay"]));
+    transcript.run(officer(&stage).args(["mechanism", "relay", "list"]));
+    transcript.run(signed(&["relay", "remove", "2", "--yes"], own));
+    transcript.run(operate(&["reader", "remove", "--yes"]));
+    transcript.run(operate(&["reader", "remove", "--yes"]));
+
     transcript.remark("A next root key.");
     let renew = |root: &str, new: &str| {
         let renew = signed(&["root", "renew", "--new", new], root);

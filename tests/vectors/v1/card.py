@@ -13,7 +13,8 @@ CARD, ROSTER_SIZE, DESCRIPTOR = 32768, 20480, 2048
 ROOT = M({0: B(32)}, {1: B(64)})
 DEVICE = M({0: B(32), 1: B(32), 2: B(32)})
 PROFILE = M({0: MAP(LANGUAGE, T(1, 200), 1, 16), 1: A(LANGUAGE, 0, 32), 2: A(T(1, 64), 0, 16), 3: BOOL}, {4: T(0, 1000)})
-ROSTER = M({0: B(32), 1: U(1), 2: U(), 3: U(), 4: A(DEVICE, 1, 8), 5: A(B(0, DESCRIPTOR), 1, 8), 6: PROFILE})
+ROSTER = M({0: B(32), 1: U(1), 2: U(), 3: U(), 4: A(DEVICE, 1, 8), 5: A(B(0, DESCRIPTOR), 1, 8), 6: PROFILE},
+           {7: A(B(0, DESCRIPTOR), 1, 7)})
 STATEMENT = M({0: B(32), 1: B(32), 2: U(), 3: U(), 4: B(32), 5: B(1184)})
 CARD_MAP = M({0: A(ROOT, 1, 4), 1: B(1, CARD), 2: B(64), 3: A(M({0: B(1, 2000), 1: B(64)}), 0, 8)})
 
@@ -44,6 +45,10 @@ def check_roster(roots, roster_bytes, signature, address):                      
     r = decode(roster_bytes, ROSTER)
     keys = [k for d in r[4] for k in d.values()]
     require(len(set(keys)) == len(keys), "repeated-key")
+    if 7 in r:                                                                                               # §5.1, key 7
+        require(len(r[5]) + len(r[7]) <= 8, "too-many-relays")
+        reading = roster_relays(r, 7)
+        require(len(set(reading)) == len(reading) and not set(reading) & set(roster_relays(r)), "repeated-relay")
     require(r[0] == address and address == address_of(roots[0][0]), "wrong-address")
     return r
 
@@ -113,10 +118,10 @@ def _readers(devices, statements, now, go_on):                                  
     return {"fresh": len(fresh), "readers": [(statements[d][4], statements[d][5]) for d in readers]}
 
 
-def roster_relays(roster):                                                                                   # §5.1
-    """The relay ids of the descriptors on a roster; one that does not verify, whether it holds now left aside, is passed over."""
+def roster_relays(roster, key=5):                                                                            # §5.1
+    """The relay ids of the descriptors on a roster, of those for reading with key 7; one that does not verify, whether it holds now left aside, is passed over."""
     out = []
-    for raw in roster[5]:
+    for raw in roster.get(key, []):
         try:
             out.append(relay_id_of(check_descriptor(raw, None, None)[0]))
         except Reject:

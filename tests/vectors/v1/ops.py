@@ -117,8 +117,9 @@ def op_card(i):
     known = v.Known(many(i, "known-root-%d"), int(i.get("known-epoch", 0)), i.get("known-roster"))
     relay = i["reader"] == "relay"
     c = v.check_card(i["card"], i["address"], int(i["now"]), known, relay, i["reader"] == "sender-goes-on")
-    relays = v.roster_relays(c["roster"])
-    out = {"epoch": c["roster"][1], "devices": c["devices"]} | {f"relay-{n}": r for n, r in enumerate(relays)}
+    out = {"epoch": c["roster"][1], "devices": c["devices"]}
+    for name, key in ("relay", 5), ("reading-relay", 7):
+        out |= {f"{name}-{n}": r for n, r in enumerate(v.roster_relays(c["roster"], key))}
     if relay:
         return out
     return out | {"fresh": c["fresh"]} | {f"reader-{n}": v.prekey_hash(*r) for n, r in enumerate(c["readers"])}

@@ -10,7 +10,7 @@ from cryptography.x509.oid import NameOID
 
 import v1 as v
 from v1 import DAY, HOUR, Rng, encode, sha256
-from .world import (ADDRESS, DEV, NOW, OTHER, PROFILE, RELAY_2, RELAY_ID, ROOT, adder, card, descriptor, flip, roster, statement)
+from .world import (ADDRESS, DEV, NOW, OTHER, PROFILE, RELAY_2, RELAY_ID, ROOT, SECOND, adder, card, descriptor, flip, roster, statement)
 
 
 def scenarios():
@@ -59,8 +59,23 @@ def accepted(V):
           descriptor({12: NOW - DAY, 13: NOW + 90 * DAY}), b"\xff", b"", descriptor()]}))
 
 
+    second = descriptor(relay=SECOND)
+    C("accept-relays-for-reading", "A relay with an inbox and seven for reading: one that counts; what is not CBOR, twice; a wrong signature; version 2; "
+      "91 days; nothing.", "ok", spec="§5.1", raw=card(1, {7: [
+          b"\xff", second, b"\xff", encode(g | {1: flip(g[1])}), descriptor({1: 2, 14: 0}), descriptor({12: NOW - DAY, 13: NOW + 90 * DAY}), b""]}))
+
+
 def refused(V):
     C = card_adder(V)
+    second, again = descriptor(relay=SECOND), descriptor({7: 444}, relay=SECOND)
+    R = lambda slug, about, expect, o: C(f"reject-{slug}", about, expect, card(1, o, []), spec="§5.1", reader="relay")
+    R("no-relay-for-reading", "Key 7 without a relay.", "bad-cbor", {7: []})
+    R("relay-for-reading-of-2049-bytes", "One of the descriptors for reading, which need not verify, is longer than one may be.", "bad-cbor",
+      {7: [second, bytes(2049)]})
+    R("eight-relays-for-reading", "Eight descriptors for reading, of which one verifies.", "bad-cbor", {7: [second] + [b""] * 7})
+    R("nine-relays-together", "Two relays and seven for reading; one of each verifies.", "too-many-relays", {5: [descriptor(), b""], 7: [second] + [b""] * 6})
+    R("relay-for-reading-twice", "Two different descriptors of one relay, both for reading.", "repeated-relay", {7: [second, again]})
+    R("relay-for-reading-with-inbox", "A relay for reading that is among the relays, by another descriptor.", "repeated-relay", {5: [descriptor(), again], 7: [second]})
     C("reject-over-32768-bytes", "32,769 bytes, whatever they are.", "too-long", bytes(32769))
     big = {5: [descriptor()] + [bytes(2048)] * 7,
            6: {0: {f"x-{n:02}": "n" * 200 for n in range(16)}, 1: ["l" * 12] * 32, 2: ["f" * 64] * 16, 3: True, 4: "r" * 300}}

@@ -35,15 +35,16 @@ DEV = [Key(f"device/{n}") for n in range(9)]
 ENTROPY = Rng("valise vectors 1/phrase")(16)
 RELAY = Key("relay")
 RELAY_ID = v.relay_id_of(RELAY.pub[0])
-RELAY_2 = v.relay_id_of(Key("relay/2").pub[0])
+SECOND = Key("relay/2")
+RELAY_2 = v.relay_id_of(SECOND.pub[0])
 CONTACT = f"{v.bech32m('relay', RELAY_ID)},mail.example.org:443"
 PIN = sha256(b"stand-in for a SubjectPublicKeyInfo")
 
 
-def descriptor(o={}, drop=()):
-    f = {2: RELAY.pub[1], 3: PIN, 6: "mail.example.org", 7: 443, 8: "Example Operator", 9: "CH", 10: [14, 45],
+def descriptor(o={}, drop=(), relay=RELAY):
+    f = {2: relay.pub[1], 3: PIN, 6: "mail.example.org", 7: 443, 8: "Example Operator", 9: "CH", 10: [14, 45],
          11: [RELAY_2], 12: NOW - DAY, 13: NOW + 30 * DAY} | o
-    return v.make_descriptor(RELAY.signing, {k: x for k, x in f.items() if k not in drop})
+    return v.make_descriptor(relay.signing, {k: x for k, x in f.items() if k not in drop})
 
 
 PROFILE = {0: {"en": "Example mandate", "fr": "Mandat d’exemple"}, 1: ["en", "es", "fr"], 2: ["consent"], 3: True}

@@ -150,13 +150,18 @@ fn alone((at, to): (usize, &Addressee)) -> (RelayContact, Vec<usize>) {
     (to.relay.clone(), vec![at])
 }
 
-/// The relays that each contact or card names.
+/// The relays that each contact or card names, those for reading too.
 fn named(to: &[Addressee]) -> Vec<Vec<RelayId>> {
-    let ids = |to: &Addressee| to.relays.iter().map(RelayContact::id).collect();
+    let ids = |to: &Addressee| {
+        let of_card = to.card.iter().flat_map(readable);
+        let relays = to.relays.iter().map(RelayContact::id);
+        relays.chain(of_card).collect()
+    };
     to.iter().map(ids).collect()
 }
 
-/// From which relays each mechanism's devices read: as its newest card says, where that matters.
+/// From which relays each mechanism's devices read files: those of its inbox, and those that its newest card names for reading, which
+/// is asked for where that matters.
 async fn relays_of_each(to: &[Addressee], now: Timestamp) -> Outcome<Vec<Vec<RelayId>>> {
     let named = named(to);
     let first = to.first().map(|to| to.relay.id());
@@ -177,9 +182,15 @@ async fn relays_of_each(to: &[Addressee], now: Timestamp) -> Outcome<Vec<Vec<Rel
         let asked = asked.ok_or_else(|| interrupted().hint("nothing was sent"))?;
         let card = asked.map_err(Failure::from)?.card;
         let card = card.map_err(|fault| Failure::from(fault).hint("nothing was sent"))?;
-        relays.push(card.relays().map(|relay| relay.id()).collect());
+        relays.push(readable(&card).collect());
     }
     Ok(relays)
+}
+
+/// The relays from which the devices of a card get files (spec §9.4).
+fn readable(card: &VerifiedCard) -> impl Iterator<Item = RelayId> {
+    let relays = card.relays().chain(card.reading_relays());
+    relays.map(|relay| relay.id())
 }
 
 /// The fewest relays, among those to which an envelope goes, from which all can read; who deposits at one comes first in its group.

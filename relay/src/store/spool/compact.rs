@@ -144,7 +144,7 @@ impl Shared {
                 let entry = entry.map_err(io_error)?;
                 entry.is_some_and(|entry| entry.place == place)
             }
-            Body::Inbox(address) => {
+            Body::Inbox(address) | Body::Reader(address) => {
                 let served = self.served();
                 served
                     .get(address)
@@ -171,7 +171,7 @@ impl Shared {
                 let moved = self.index.set_place(mailbox, envelope.cursor, to);
                 return moved.map_err(io_error);
             }
-            Body::Inbox(address) => {
+            Body::Inbox(address) | Body::Reader(address) => {
                 if let Some(served) = self.served_mut().get_mut(address) {
                     served.place = to;
                 }

@@ -60,8 +60,8 @@ use self::shared::Shared;
 use self::writer::{Chore, Command};
 use super::arrival::Bells;
 use super::{
-    Ceilings, Cursor, Deposit, Deposited, DeviceTag, Mailbox, Put, Reader, Store, StoreError,
-    Usage, Waiting,
+    Ceilings, Cursor, Deposit, Deposited, DeviceTag, Mailbox, Put, Reader, Standing, Store,
+    StoreError, Usage, Waiting,
 };
 
 pub use disk::{Disk, SystemDisk};
@@ -322,7 +322,8 @@ impl Store for Spool {
     }
 
     async fn allow_inbox(&self, address: Address) -> Result<(), StoreError> {
-        self.ask(|reply| Chore::Allow(address, reply)).await?
+        self.ask(|reply| Chore::Allow(address, Standing::Inbox, reply))
+            .await?
     }
 
     async fn remove_inbox(&self, address: Address) -> Result<u64, StoreError> {
@@ -331,6 +332,25 @@ impl Store for Spool {
 
     async fn inboxes(&self) -> Result<Vec<(Address, u64)>, StoreError> {
         self.read(|shared| shared.inboxes()).await
+    }
+
+    async fn serves(&self, inbox: MailboxId) -> Result<bool, StoreError> {
+        let mark = self.shared.keys().inbox(inbox);
+        Ok(self.shared.serves(&mark))
+    }
+
+    async fn allow_reader(&self, address: Address) -> Result<(), StoreError> {
+        self.ask(|reply| Chore::Allow(address, Standing::Reader, reply))
+            .await?
+    }
+
+    async fn remove_reader(&self, address: Address) -> Result<bool, StoreError> {
+        self.ask(|reply| Chore::RemoveReader(address, reply))
+            .await?
+    }
+
+    async fn readers(&self) -> Result<Vec<Address>, StoreError> {
+        Ok(self.shared.allowed(Standing::Reader))
     }
 
     async fn put_card(&self, address: Address, card: Vec<u8>) -> Result<(), StoreError> {

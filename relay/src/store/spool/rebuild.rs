@@ -15,7 +15,7 @@ use super::segment::{Handle, Place, SLOT, Segment, Sort};
 use super::served::{Card, Served};
 use super::shared::Shared;
 use super::writer::Active;
-use crate::store::Mailbox;
+use crate::store::{Mailbox, Standing};
 
 /// A rebuild under way.
 pub(super) struct Rebuild<'a> {
@@ -37,7 +37,7 @@ impl<'a> Rebuild<'a> {
         }
     }
 
-    /// Fills index, counts and served inboxes; completes removals that a crash interrupted. Returns where to go on writing.
+    /// Fills index, counts, served inboxes and readers; completes removals that a crash interrupted. Returns where to go on writing.
     pub fn run(mut self) -> io::Result<BTreeMap<Sort, Active>> {
         let segments: Vec<_> = self.shared.segments().values().cloned().collect();
         let last: BTreeMap<Sort, u32> = segments.iter().map(|it| (it.sort, it.number)).collect();
@@ -139,17 +139,8 @@ impl<'a> Rebuild<'a> {
                     self.wipes.insert(before, None);
                 }
             }
-            Body::Inbox(address) => {
-                let mark = self.shared.keys().mailbox(Mailbox::Inbox(address.inbox()));
-                let served = Served {
-                    mark,
-                    place,
-                    card: None,
-                };
-                if let Some(before) = self.shared.served_mut().insert(address, served) {
-                    self.wipes.insert(before.place, None);
-                }
-            }
+            Body::Inbox(address) => self.note_allowed(address, Standing::Inbox, place),
+            Body::Reader(address) => self.note_allowed(address, Standing::Reader, place),
             Body::Leaving(address) => {
                 if let Some(before) = self.leaving.insert(address, place) {
                     self.wipes.insert(before, None);
@@ -165,6 +156,27 @@ impl<'a> Rebuild<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Of two records of one mechanism the later one counts; but one of an inbox before one of a reader, which it took the place of.
+    fn note_allowed(&mut self, address: Address, standing: Standing, place: Place) {
+        let mark = self.shared.keys().mailbox(Mailbox::Inbox(address.inbox()));
+        let mut all = self.shared.served_mut();
+        let before = all.get(&address).copied();
+        let outranked = standing == Standing::Reader
+            && before.is_some_and(|before| before.standing == Standing::Inbox);
+        if outranked {
+            self.wipes.insert(place, None);
+            return;
+        }
+        let served = Served {
+            standing,
+            mark,
+            place,
+            card: None,
+        };
+        all.insert(address, served);
+        self.wipes.extend(before.map(|before| (before.place, None)));
     }
 
     fn note_envelope(&mut self, envelope: &Envelope, place: Place) -> io::Result<()> {
@@ -188,9 +200,9 @@ impl<'a> Rebuild<'a> {
         Ok(())
     }
 
-    /// Gives each inbox its newest card; wipes the older ones, and those of inboxes that are being removed.
+    /// Gives each inbox and each reader its newest card; wipes the older ones, and those of inboxes that are being removed.
     ///
-    /// Where no record allows an inbox, that record is damaged: card and mail wait for the operator to allow the inbox again.
+    /// Where no record allows it, that record is damaged: card and mail wait for the operator to allow it again.
     fn place_cards(&mut self) {
         self.cards.sort_by_key(|(_, card)| card.sequence);
         for (address, card) in self.cards.drain(..) {

@@ -9,14 +9,14 @@
 //!
 //! record
 //!      0     1  kind: 1 to an inbox, 2 to a return mailbox, 3 to the sink, 4 inbox served, 5 card,
-//!                  6 inbox that is being removed, 7 parcel
+//!                  6 inbox that is being removed, 7 parcel, 8 reader allowed
 //!      1     1  number of devices that have removed it
 //!      2     2  zeros
 //!      4     4  its last day, u32
 //!      8     8  cursor, or the sequence of a card, or the number of a parcel, u64
 //!     16    16  mark of the mailbox; of 7: of the namespace
-//!     32    32  name: mark of the withdraw hash ‖ mark of the digest; of 4, 5 and 6: the address; of 7: mark of the inbox on
-//!                  whose account it is ‖ mark of the digest
+//!     32    32  name: mark of the withdraw hash ‖ mark of the digest; of 4, 5, 6 and 8: the address; of 7: mark of the inbox
+//!                  on whose account it is ‖ mark of the digest
 //!     64    64  the devices' tags
 //!    128     4  length of the payload, u32
 //!    132    32  key of the payload (AES-256-GCM)
@@ -44,6 +44,8 @@ pub(super) enum Body {
     Sink,
     /// An inbox that is served. It has no payload.
     Inbox(Address),
+    /// A mechanism that is allowed as a reader. It has no payload.
+    Reader(Address),
     /// An inbox whose removal was begun: card and mail go, and then this. It has no payload.
     Leaving(Address),
     /// A card; the one with the highest sequence counts.
@@ -152,6 +154,10 @@ impl Record {
                 out[0] = 4;
                 out[32..64].copy_from_slice(address.as_bytes());
             }
+            Body::Reader(address) => {
+                out[0] = 8;
+                out[32..64].copy_from_slice(address.as_bytes());
+            }
             Body::Leaving(address) => {
                 out[0] = 6;
                 out[32..64].copy_from_slice(address.as_bytes());
@@ -182,6 +188,7 @@ impl Record {
             },
             6 => Body::Leaving(address()?),
             7 => Body::Parcel(Parcel::decode(plain)?),
+            8 => Body::Reader(address()?),
             _ => return None,
         };
         let seal = Seal {
@@ -305,6 +312,23 @@ mod tests {
         assert_eq!(opened.body, record.body);
         opened.seal.open(&mut payload).unwrap();
         assert_eq!(payload, [8; PARCEL]);
+    }
+
+    #[test]
+    fn what_an_operator_allowed_survives_its_slot_as_what_it_is() {
+        let (keys, place) = ([Zeroizing::new([9; 32])], Place::new(1, 2));
+        let address = Address::from_bytes([3; 32]);
+        for body in [
+            Body::Inbox(address),
+            Body::Reader(address),
+            Body::Leaving(address),
+        ] {
+            let seal = Seal::empty();
+            let record = Record { body, seal };
+            let slot = record.wrap(&keys[0], place, &mut UnwrapErr(SysRng));
+            let opened = Record::unwrap(&slot, &keys, place).unwrap();
+            assert_eq!(opened.body, record.body);
+        }
     }
 
     #[test]

@@ -1,11 +1,14 @@
-//! The inboxes that the operator allowed, with their cards: few, and so kept in memory.
+//! The mechanisms that the operator allowed, with their cards: few, and so kept in memory.
 
 use super::keys::Mark;
 use super::segment::Place;
+use crate::store::Standing;
 
 /// One of them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Served {
+    /// As what it is allowed.
+    pub standing: Standing,
     /// What stands for its inbox on the disk.
     pub mark: Mark,
     /// The record that allows it.

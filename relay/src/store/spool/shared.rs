@@ -19,7 +19,7 @@ use super::segment::{Place, Segment};
 use super::served::{Card, Served};
 use super::{OpenError, SpoolConfig};
 use crate::store::arrival::Bells;
-use crate::store::{Mailbox, StoreError, Usage};
+use crate::store::{Mailbox, Standing, StoreError, Usage};
 
 /// An open spool.
 pub(super) struct Shared {
@@ -33,7 +33,7 @@ pub(super) struct Shared {
     pub handles: Arc<Handles>,
     segments: RwLock<BTreeMap<u32, Arc<Segment>>>,
     served: RwLock<BTreeMap<Address, Served>>,
-    /// Cards whose inbox is not served because a record was damaged.
+    /// Cards whose inbox is not served, or whose reader not allowed, because a record was damaged.
     orphans: Mutex<BTreeMap<Address, Card>>,
     failure: watch::Sender<Option<String>>,
     /// Holds the lock on the directory while anything may still write to it.
@@ -149,9 +149,22 @@ impl Shared {
         self.orphans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the inbox with this mark is served.
+    /// Whether the inbox with this mark is served. A reader has none.
     pub fn serves(&self, mark: &Mark) -> bool {
-        self.served().values().any(|served| served.mark == *mark)
+        let served = self.served();
+        let mut inboxes = served
+            .values()
+            .filter(|served| served.standing == Standing::Inbox);
+        inboxes.any(|served| served.mark == *mark)
+    }
+
+    /// What is allowed as this, in the order of the addresses.
+    pub fn allowed(&self, standing: Standing) -> Vec<Address> {
+        let served = self.served();
+        let of = served
+            .iter()
+            .filter(|(_, served)| served.standing == standing);
+        of.map(|(address, _)| *address).collect()
     }
 
     /// Makes the list of segments durable.
@@ -214,12 +227,13 @@ impl Shared {
 
     pub fn inboxes(&self) -> Result<Vec<(Address, u64)>, StoreError> {
         let keys = self.keys();
-        let count = |address: &Address| {
+        let count = |address: Address| {
             let mark = keys.mailbox(Mailbox::Inbox(address.inbox()));
             let tally = self.index.tally(self.index.blind(&mark));
-            (*address, u64::from(tally.held))
+            (address, u64::from(tally.held))
         };
-        Ok(self.served().keys().map(count).collect())
+        let inboxes = self.allowed(Standing::Inbox).into_iter();
+        Ok(inboxes.map(count).collect())
     }
 
     pub fn usage(&self) -> Result<Usage, StoreError> {

@@ -25,7 +25,7 @@ use super::removals::{Edits, Removal, apply, plan};
 use super::rewrap::Rewrap;
 use super::segment::{Place, Segment, Sort, Title};
 use super::shared::Shared;
-use crate::store::{Deposited, StoreError};
+use crate::store::{Deposited, Standing, StoreError};
 
 /// Where an answer goes. Whoever asked may have gone; the change is made all the same.
 pub(super) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
@@ -40,8 +40,9 @@ pub(super) enum Command {
 /// What is done while no load is on its way.
 pub(super) enum Chore {
     Remove(Removal, Reply<u64>),
-    Allow(Address, Reply<()>),
+    Allow(Address, Standing, Reply<()>),
     RemoveInbox(Address, Reply<u64>),
+    RemoveReader(Address, Reply<bool>),
     PutCard(Address, Vec<u8>, Reply<()>),
     SetAside(Name, u64, oneshot::Sender<()>),
     SetParcelAside(ParcelName, Place, oneshot::Sender<()>),
@@ -225,8 +226,9 @@ impl Writer {
     fn do_chore(&mut self, chore: Chore) -> io::Result<()> {
         match chore {
             Chore::Remove(removal, reply) => self.remove(vec![(removal, reply)]),
-            Chore::Allow(address, reply) => answer(reply, self.allow(address)?),
+            Chore::Allow(address, standing, reply) => answer(reply, self.allow(address, standing)?),
             Chore::RemoveInbox(address, reply) => answer(reply, Ok(self.remove_inbox(address)?)),
+            Chore::RemoveReader(address, reply) => answer(reply, Ok(self.remove_reader(address)?)),
             Chore::PutCard(address, card, reply) => answer(reply, self.put_card(address, card)?),
             Chore::SetAside(mailbox, cursor, reply) => {
                 self.shared.set_aside(mailbox, cursor).map_err(io_error)?;
