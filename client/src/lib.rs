@@ -20,7 +20,6 @@ pub mod dial;
 pub mod addressee;
 pub mod session;
 pub mod attach;
-pub mod sealed;
 pub mod vault;
 pub mod command;
 pub mod mechanism;

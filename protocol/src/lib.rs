@@ -21,6 +21,7 @@ pub mod stretch;
 pub mod words;
 pub mod parcel;
 pub mod file;
+pub mod sealed;
 pub mod phrase;
 mod noise;
 pub mod card;

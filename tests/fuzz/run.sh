@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 seconds=${1:-3}
-decoders=${2:-card descriptor message content request answer text envelope link}
+decoders=${2:-card descriptor message content request answer text envelope link list sealed}
 # Coverage instrumentation as libFuzzer wants it; the flags are stable's, the gate is opened by RUSTC_BOOTSTRAP.
 export RUSTC_BOOTSTRAP=1
 export RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing -Ccodegen-units=1"

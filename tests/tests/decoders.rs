@@ -11,9 +11,14 @@ use std::path::{Path, PathBuf};
 
 use valise_protocol::card::{DeviceKeys, Proof};
 use valise_protocol::contact::{Contact, Way};
-use valise_protocol::id::Grant;
-use valise_protocol::message::{Message, Reply, SubmissionId};
+use valise_protocol::id::{Address, Grant, Namespace};
+use valise_protocol::limits::ENVELOPE;
+use valise_protocol::message::{
+    Attachment, Message, Metadata, Reply, SubmissionId, encode_list, in_order,
+};
+use valise_protocol::parcel::{FileHash, FileKey, ParcelBuffer, ParcelSet};
 use valise_protocol::phrase::ReturnPhrase;
+use valise_protocol::sealed::{Deposit, Header, Upload};
 use valise_protocol::wire::{Answer, Item, Refusal, Request, RequestKind, Stored, Target};
 use valise_tests::cast::{Defender, LiveRelay, Mechanism, START, no_withdrawal, rng};
 
@@ -87,6 +92,38 @@ async fn the_corpus_has_an_example_of_everything() {
         } else {
             assert!(path.exists(), "{decoder}/{name} is in the corpus");
         }
+    }
+}
+
+/// What a submission says of so many files.
+fn files(count: u8) -> Vec<Attachment> {
+    let file = |number| Attachment {
+        key: FileKey::from_bytes(&[number; 32]),
+        namespace: Namespace::from_bytes([number; 32]),
+        length: 1_000,
+        hash: FileHash::from_bytes([number; 32]),
+        name: Some("scan.pdf".into()),
+        media_type: "application/pdf".into(),
+        metadata: Metadata::Kept,
+    };
+    in_order((1..=count).map(file).collect())
+}
+
+/// A sealed case with so many files.
+fn case(envelope: &[u8; ENVELOPE], files: u8) -> Header {
+    let upload = |number: u8| Upload {
+        write: [number; 32].into(),
+        count: 4,
+        account: 0,
+    };
+    Header {
+        envelopes: vec![Deposit {
+            address: Address::from_bytes([1; 32]),
+            relay: "relay1…,localhost:4433".into(),
+            withdraw: no_withdrawal(),
+            envelope: Box::new((*envelope).into()),
+        }],
+        uploads: (0..files).map(upload).collect(),
     }
 }
 
@@ -203,6 +240,28 @@ async fn examples() -> Vec<(&'static str, &'static str, Vec<u8>)> {
             "answer",
             "refused",
             short(Answer::Refused(Refusal::Busy).encode(RequestKind::Poll)),
+        ),
+        ("list", "two", encode_list(&files(2))),
+        ("list", "one", encode_list(&files(1))),
+        ("sealed", "text", case(&envelope, 0).encode()),
+        ("sealed", "files", case(&envelope, 2).encode()),
+        (
+            "request",
+            "put",
+            short(
+                Request::Put {
+                    namespace: Namespace::from_bytes([8; 32]),
+                    index: 3,
+                    grant,
+                    parcel: ParcelBuffer::new(),
+                }
+                .encode(),
+            ),
+        ),
+        (
+            "answer",
+            "held",
+            short(Answer::Held(ParcelSet::default()).encode(RequestKind::Have)),
         ),
         ("text", "contact", contact.unwrap().to_string().into_bytes()),
         (

@@ -10,6 +10,7 @@ use valise_protocol::contact::RelayContact;
 use valise_protocol::id::Grant;
 use valise_protocol::key::DhSecret;
 use valise_protocol::limits::PARCEL;
+use valise_protocol::sealed::{BEFORE, Deposit, Header, NotSealed};
 use valise_protocol::time::Timestamp;
 use valise_protocol::wire::Stored;
 use valise_protocol::words::comparison_words;
@@ -22,7 +23,6 @@ use crate::home;
 use crate::interrupt::{interrupted, until_told};
 use crate::link::Pace;
 use crate::progress::{self, Progress};
-use crate::sealed::{BEFORE, Deposit, Header, NotSealed};
 use crate::session::{self, Accepted, Errand, Poll, Sealed};
 use crate::ui::{self, Terminal, note, say_wrapped};
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use valise_protocol::message::Content;
+use valise_protocol::sealed::{Deposit, Header, Upload};
 use valise_protocol::time::Timestamp;
 
 use crate::attach::{bytes, parcels};
@@ -18,7 +19,6 @@ use crate::failure::{Failure, Outcome};
 use crate::home;
 use crate::phrase;
 use crate::progress::{self, Progress};
-use crate::sealed::{Deposit, Header, Upload};
 use crate::session::Accepted;
 use crate::ui::{note, say, say_wrapped};
 

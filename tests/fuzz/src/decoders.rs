@@ -9,14 +9,15 @@ use valise_protocol::kem::KemSeed;
 use valise_protocol::key::DhSecret;
 use valise_protocol::limits::{ENVELOPE, FRAME_PLAIN, LINK_1};
 use valise_protocol::link::{Responder, Welcome};
-use valise_protocol::message::{Content, Message};
+use valise_protocol::message::{Content, Message, decode_list, encode_list};
 use valise_protocol::phrase::ReturnPhrase;
 use valise_protocol::prekey::PrekeySecret;
+use valise_protocol::sealed::{BEFORE, Header};
 use valise_protocol::time::Timestamp;
 use valise_protocol::wire::{Answer, Request, RequestKind};
 
 /// The names of the decoders, in the order of [`run`].
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 11] = [
     "card",
     "descriptor",
     "message",
@@ -26,6 +27,8 @@ pub const NAMES: [&str; 9] = [
     "text",
     "envelope",
     "link",
+    "list",
+    "sealed",
 ];
 
 /// Gives the bytes to the decoder of this name.
@@ -39,6 +42,8 @@ pub fn run(name: &str, bytes: &[u8]) {
         "answer" => answer(bytes),
         "text" => text(bytes),
         "envelope" => envelope(bytes),
+        "list" => list(bytes),
+        "sealed" => sealed(bytes),
         _ => link(bytes),
     }
 }
@@ -72,9 +77,34 @@ fn content(bytes: &[u8]) {
     }
 }
 
+/// The plaintext of a list of files.
+fn list(bytes: &[u8]) {
+    if let Ok(files) = decode_list(bytes) {
+        assert_eq!(encode_list(&files), bytes, "one list has one encoding");
+    }
+}
+
+/// The header of a sealed case, with what stands before it.
+fn sealed(bytes: &[u8]) {
+    let Some((before, rest)) = bytes.split_first_chunk() else {
+        return;
+    };
+    if let Ok(length) = Header::length(before)
+        && let Some(header) = rest.get(..length)
+        && let Ok(header) = Header::decode(header)
+    {
+        assert_eq!(
+            header.encode(),
+            bytes[..BEFORE + length],
+            "one case has one encoding"
+        );
+        let _ = header.parcels();
+    }
+}
+
 /// The bytes are the beginning of a request; the rest is zeros, as in most requests.
 fn request(bytes: &[u8]) {
-    for frames in [1, 2, 4] {
+    for frames in [1, 2, 4, 16] {
         let mut plain = bytes.to_vec();
         plain.resize(frames * FRAME_PLAIN, 0);
         if let Some(first) = plain.first_chunk() {

@@ -10,10 +10,12 @@
 
 use minicbor::bytes::ByteArray;
 use minicbor::{Decode, Encode};
-use valise_protocol::cbor;
-use valise_protocol::id::{Address, WithdrawHash};
-use valise_protocol::limits::{ATTACHMENTS, ENVELOPE, OTHERS, PARCEL};
-use valise_protocol::parcel::is_padded;
+use thiserror::Error;
+
+use crate::cbor;
+use crate::id::{Address, WithdrawHash};
+use crate::limits::{ATTACHMENTS, ENVELOPE, OTHERS, PARCEL};
+use crate::parcel::is_padded;
 
 /// The first bytes of such a file.
 pub const MAGIC: &[u8; 16] = b"valise1 sealed\0\0";
@@ -74,7 +76,7 @@ pub struct Upload {
 }
 
 /// Why a file is no sealed case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NotSealed {
     /// It begins otherwise.
     #[error("it is not a sealed case")]
