@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use valise_protocol::contact::{Contact, Way};
 use valise_tests::program::{Done, Invocation};
 use valise_tests::stage::{FORM, ROOT, Stage, last_word};
 
@@ -276,7 +278,14 @@ fn a_file_that_changes_while_it_is_sent_is_named_and_taken_back_and_the_others_a
     scene.stage.write("case.txt", "A case with files.");
     let relay = scene.stage.serve();
     let phrase = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about";
-    let whole = std::fs::read(&film).unwrap();
+    let place = 9 * MEBIBYTE as u64;
+    let writing = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(&film)
+        .unwrap();
+    let mut was = [0];
+    writing.read_exact_at(&mut was, place).unwrap();
     let send = scene
         .stage
         .defender()
@@ -294,14 +303,12 @@ fn a_file_that_changes_while_it_is_sent_is_named_and_taken_back_and_the_others_a
     let log = scene.stage.path().join("said");
     let mut client = send.secret("--phrase-fd", phrase).log(&log).start();
     assert!(client.wait_for("Stored at the relay").is_some());
-    let mut changed = whole.clone();
-    changed[9 * MEBIBYTE] ^= 1;
-    std::fs::write(&film, &changed).unwrap();
+    writing.write_all_at(&[was[0] ^ 1], place).unwrap();
     let (status, _) = client.end();
     assert!(!status.success());
     let said = std::fs::read_to_string(log).unwrap();
     assert!(said.contains("changed while it was read"), "{said}");
-    std::fs::write(&film, &whole).unwrap();
+    writing.write_all_at(&was, place).unwrap();
     let told = scene.status(phrase, &[&film, &scan]).stdout;
     assert!(
         told.contains("0 of 48 parcels") && told.contains("4 of 4 parcels"),
@@ -453,4 +460,109 @@ fn one_upload_serves_mechanisms_whose_inboxes_lie_on_different_relays() {
 fn contact_of(stage: &Stage, officer: &str) -> String {
     let card = stage.officer(officer).args(["mechanism", "card"]).run();
     last_word(&card.succeeded(), "valise1")
+}
+
+#[test]
+fn what_the_first_relay_holds_need_not_travel_to_the_second() {
+    let scene = Scene::new();
+    let elsewhere = Stage::new(Path::new(env!("CARGO_BIN_EXE_valise-tour")));
+    let there = elsewhere.init_relay();
+    let (here, _there) = (scene.stage.serve(), elsewhere.serve());
+    let add = ["mechanism", "relay", "add", &there];
+    let add = scene.stage.officer("office").args(add);
+    let add = add.quietly([
+        "--root",
+        &scene.stage.root_of("office"),
+        "--yes-these-devices",
+    ]);
+    add.secret("--root-passphrase-fd", ROOT).run().succeeded();
+    let address = scene.contact.split('@').next().unwrap();
+    let allow = ["inbox", "allow", "--dir", "relay", address];
+    elsewhere.operator().args(allow).run().succeeded();
+    let publish = scene.stage.officer("office").args(["mechanism", "publish"]);
+    publish.run().succeeded();
+    // The upload by the first relay breaks off.
+    let film = scene.file("film", 10 * MEBIBYTE);
+    scene.stage.write("case.txt", "A case with files.");
+    let phrase = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about";
+    let send = |contact: &str, rate: &str| {
+        let send = scene.stage.defender().args(["send", "--to", contact]);
+        let send = send.args(["--form", "form.toml", "--again", "--limit-rate", rate]);
+        let send = send.args(["--metadata", "keep", "--attach", "film", "case.txt"]);
+        send.secret("--phrase-fd", phrase)
+    };
+    let mut client = send(&scene.contact, "3M").start();
+    while parcels_at(&scene.stage) == "parcels: 0" {}
+    client.kill();
+    // It goes on by the second, which gets the rest and no more.
+    let contact: Contact = scene.contact.parse().unwrap();
+    let way = |relay: &str| Way {
+        relay: relay.parse().unwrap(),
+        ingress: None,
+    };
+    let ways = vec![way(&there), contact.ways()[0].clone()];
+    let both = Contact::new(contact.address(), ways).unwrap().to_string();
+    let sent = send(&both, "100M").run().succeeded();
+    assert!(
+        sent.stdout.contains("All files are stored"),
+        "{}",
+        sent.stdout
+    );
+    let status = scene
+        .stage
+        .defender()
+        .args(["send", "--to", &both, "--status"]);
+    let status = status.args(["--metadata", "keep", "--attach", "film"]);
+    let told = status
+        .secret("--phrase-fd", phrase)
+        .run()
+        .succeeded()
+        .stdout;
+    let counts: Vec<u32> = told
+        .split(": ")
+        .skip(1)
+        .filter_map(|rest| rest.split(' ').next()?.parse().ok())
+        .collect();
+    assert_eq!(counts.len(), 2, "{told}");
+    assert!(counts[0] > 0 && counts[1] > 0, "{told}");
+    assert_eq!(
+        counts.iter().sum::<u32>(),
+        48,
+        "nothing lies at both: {told}"
+    );
+    // Staff get all of it, from both.
+    let pull = scene.stage.officer("office").args(["inbox", "pull"]);
+    let pulled = pull.run().succeeded().stdout;
+    assert!(pulled.contains("1 file, 10.5 MB; complete"), "{pulled}");
+    here.stop();
+    drop(film);
+}
+
+#[test]
+fn a_long_list_of_files_travels_as_a_file_of_its_own() {
+    let scene = Scene::new();
+    let relay = scene.stage.serve();
+    let names: Vec<PathBuf> = (0..48)
+        .map(|number| scene.file(&format!("{number}-{}", "x".repeat(240)), 10 + number))
+        .collect();
+    let names: Vec<&Path> = names.iter().map(PathBuf::as_path).collect();
+    let send = scene.send(&names).args(["--keep-name"]);
+    let sent = send.receiving("--phrase-fd").run().succeeded();
+    // The list is one file more.
+    assert!(
+        sent.stdout.contains("stored at the relay: 196 parcels"),
+        "{}",
+        sent.stdout
+    );
+    let officer = |args: &[&str]| scene.stage.officer("office").args(args).run().succeeded();
+    let pulled = officer(&["inbox", "pull"]).stdout;
+    assert!(
+        pulled.contains("48 files") && pulled.contains("complete"),
+        "{pulled}"
+    );
+    let listed = officer(&["inbox", "list"]).stdout;
+    let id = listed.split_whitespace().next().unwrap();
+    let saved = officer(&["inbox", "save", id, "out"]).stdout;
+    assert!(saved.contains("saved 48 of 48"), "{saved}");
+    relay.stop();
 }
