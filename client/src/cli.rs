@@ -100,7 +100,7 @@ fn run(command: Command) -> Outcome<()> {
     match command {
         Command::Send(send) => command::send::run(send, now),
         Command::Seal(seal) => command::seal::run(&seal, now),
-        Command::Carry(carry) => command::carry::run(&carry, now),
+        Command::Carry(carry) => command::carry::run(&carry),
         Command::Check(check) => command::check::run(check, now),
         Command::Card(card) => command::card::run(card, now),
         Command::Form => {

@@ -9,6 +9,8 @@ use std::fmt;
 pub struct Failure {
     what: String,
     hints: Vec<String>,
+    /// Whether the person, or the system, wanted an end: then nothing more is begun.
+    interruption: bool,
 }
 
 /// The result of anything that a person asked for.
@@ -20,7 +22,27 @@ impl Failure {
         Self {
             what: what.into(),
             hints: Vec::new(),
+            interruption: false,
         }
+    }
+
+    /// The same, because the person, or the system, wanted an end.
+    #[must_use]
+    pub fn interruption(mut self) -> Self {
+        self.interruption = true;
+        self
+    }
+
+    /// Whether nothing more is to be begun.
+    pub const fn is_interruption(&self) -> bool {
+        self.interruption
+    }
+
+    /// The same without what it says to do next, for those who know better.
+    #[must_use]
+    pub fn without_hints(mut self) -> Self {
+        self.hints.clear();
+        self
     }
 
     /// With one more hint.

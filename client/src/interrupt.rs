@@ -145,5 +145,5 @@ fn leave_line() {
 
 /// That the person, or the system, wanted an end.
 pub fn interrupted() -> Failure {
-    Failure::new("interrupted")
+    Failure::new("interrupted").interruption()
 }

@@ -279,7 +279,7 @@ fn hint(refusal: Refusal) -> &'static str {
         }
         Refusal::NoGrant => "give the same command again",
         Refusal::OtherParcel => {
-            "the relay holds other bytes there: a file changed while it was sent; send it anew under new words"
+            "somebody put other bytes in their place: send the files again, with --undisclosed or under new words"
         }
         _ => "get the newest version of this program",
     }

@@ -27,6 +27,11 @@ impl Retention {
         now.plus((self.longest + UPLOAD) * DAY)
     }
 
+    /// Until when a parcel must be kept at least, for whoever counts on it now: as long as any envelope that comes now (spec §9.5).
+    pub const fn of_envelope_at_most(&self, now: Timestamp) -> Timestamp {
+        now.plus(self.longest * DAY)
+    }
+
     /// Draws the last day of an envelope, uniformly. The store keeps the envelope to the end of that day, so the day tells
     /// of the arrival no more than a range of that many days.
     pub fn draw(&self, now: Timestamp, rng: &mut impl CryptoRng) -> Timestamp {

@@ -111,7 +111,8 @@ impl<S: Store> Service<S> {
             }
             Request::Publish { card } => self.publish(client, &card, now).await,
             Request::Have { namespace } => {
-                let held = self.store.parcels(namespace, now).await;
+                let until = self.retention.of_envelope_at_most(now);
+                let held = self.store.parcels(namespace, until).await;
                 held.map(Answer::Held).map_err(refusal)
             }
             Request::Put {
@@ -125,10 +126,11 @@ impl<S: Store> Service<S> {
                     namespace,
                     index,
                     parcel,
-                    now,
+                    // One that would be gone before an envelope of today is put anew.
+                    now: self.retention.of_envelope_at_most(now),
                     expires: self.retention.of_parcel(now),
                 };
-                self.put(client, grant, put).await
+                self.put(client, grant, put, now).await
             }
             Request::Get {
                 address,
@@ -163,7 +165,8 @@ impl<S: Store> Service<S> {
         if self.grants.is_good(&grant, now) {
             return Ok(());
         }
-        let held = self.store.parcels(namespace, now).await;
+        let until = self.retention.of_envelope_at_most(now);
+        let held = self.store.parcels(namespace, until).await;
         if held.is_ok_and(|held| held.contains(index)) {
             Ok(())
         } else {
@@ -196,9 +199,15 @@ impl<S: Store> Service<S> {
     }
 
     /// What is there already needs no grant, and uses none up.
-    async fn put(&self, client: &DhPublic, grant: Grant, put: Put) -> Result<Answer, Refusal> {
+    async fn put(
+        &self,
+        client: &DhPublic,
+        grant: Grant,
+        put: Put,
+        now: Timestamp,
+    ) -> Result<Answer, Refusal> {
         may_write(client, put.namespace)?;
-        let account = self.grants.take(&grant, put.now);
+        let account = self.grants.take(&grant, now);
         let kept = self.store.put_parcel(Put { account, ..put }).await;
         if account.is_some() && !matches!(kept, Ok(wire::Kept::New)) {
             self.grants.give_back(&grant);

@@ -368,6 +368,45 @@ async fn parcels_outlive_every_envelope_of_the_same_fortnight_and_then_expire() 
 }
 
 #[tokio::test]
+async fn a_parcel_that_would_be_gone_before_an_envelope_of_today_is_put_anew() {
+    let house = House::new(&config());
+    let mechanism = Mechanism::new(1);
+    house.serve(&mechanism).await;
+    let inbox = mechanism.address.inbox();
+    let good = grant(&house, Target::Inbox, inbox, 1).await;
+    house.ask(&writer(1), put(1, 0, good, 7)).await;
+    let mut seen = Vec::new();
+    for day in [13, 16] {
+        let then = NOW.plus(day * DAY);
+        let Answer::Held(held) = house.ask_at(&stranger(), have(namespace(1)), then).await else {
+            panic!()
+        };
+        seen.push(held.contains(0));
+    }
+    assert_eq!(seen, [true, false]);
+    // It is given to readers all the same.
+    let then = NOW.plus(16 * DAY);
+    let get = Request::Get {
+        address: mechanism.address,
+        namespace: namespace(1),
+        index: 0,
+    };
+    let given = house.ask_at(&mechanism.key(0), get.clone(), then).await;
+    assert!(given == Answer::Parcel(Some(parcel(7))));
+    let deposit = deposit(Target::Inbox, inbox, 2);
+    let Answer::Stored(_, good) = house.ask_at(&stranger(), deposit, then).await else {
+        panic!()
+    };
+    let answer = house.ask_at(&writer(1), put(1, 0, good, 7), then).await;
+    assert_eq!(told(&answer), Ok("kept"));
+    // Now it lives as long as the envelope of that day.
+    house.store.expire(NOW.plus((37 + 15) * DAY)).await.unwrap();
+    let late = NOW.plus((37 + 16) * DAY);
+    let given = house.ask_at(&mechanism.key(0), get, late).await;
+    assert!(given == Answer::Parcel(Some(parcel(7))));
+}
+
+#[tokio::test]
 async fn a_submission_is_withdrawn_by_its_preimage_once() {
     let house = House::new(&config());
     let mechanism = Mechanism::new(1);

@@ -11,10 +11,10 @@ use valise_protocol::limits::PARCEL;
 use valise_protocol::message::{Attachment, LIST_TYPE, Metadata};
 use valise_protocol::parcel::{FileKey, ParcelBuffer};
 
-use crate::failure::{Failure, Outcome};
+use crate::failure::Failure;
 use crate::home;
 
-use super::reading::Prepared;
+use super::reading::{Prepared, Unread};
 use super::set::Keys;
 
 /// Parcels on their way: of a file under its keys, or sealed before, elsewhere.
@@ -105,22 +105,24 @@ impl Item {
     /// Gives these parcels, ascending, until `give` wants no more.
     ///
     /// # Errors
-    /// A failure when the file cannot be read, or is not what it was.
+    /// [`Unread`].
     pub fn parcels(
         &self,
         wanted: impl Iterator<Item = u32>,
         mut give: impl FnMut(u32, ParcelBuffer) -> bool,
-    ) -> Outcome<()> {
+    ) -> Result<(), Unread> {
         match &self.origin {
             Origin::File { file, key } => file.seal(&key.cipher(), wanted, give),
             Origin::Sealed { file, at } => {
                 for index in wanted {
                     let mut bytes = vec![0; PARCEL];
                     let place = at + u64::from(index) * PARCEL as u64;
-                    file.read_exact_at(&mut bytes, place)
-                        .map_err(|error| home::disk("could not read the sealed case", &error))?;
+                    file.read_exact_at(&mut bytes, place).map_err(|error| {
+                        Unread::Broken(home::disk("could not read the sealed case", &error))
+                    })?;
                     let parcel = ParcelBuffer::from_sealed(bytes);
-                    let parcel = parcel.ok_or_else(|| Failure::new("there is no such parcel"))?;
+                    let parcel = parcel
+                        .ok_or_else(|| Unread::Broken(Failure::new("there is no such parcel")))?;
                     if !give(index, parcel) {
                         break;
                     }

@@ -12,7 +12,7 @@ mod upload;
 
 pub use choose::{Choice, choose};
 pub use item::{Item, bytes, parcels, stored};
-pub use reading::Prepared;
+pub use reading::{Prepared, Unread};
 pub use set::{Files, Keys, Set};
 pub use source::Source;
 pub use upload::{Upload, delete, held, upload};

@@ -22,6 +22,14 @@ pub enum Origin {
     Made(Arc<[u8]>),
 }
 
+/// Why a file was not read for the second time.
+pub enum Unread {
+    /// It is not what it was: what came of it is of no use.
+    Changed(Failure),
+    /// It cannot be read now.
+    Broken(Failure),
+}
+
 /// A file after its first reading.
 pub struct Prepared {
     origin: Origin,
@@ -101,22 +109,22 @@ impl Prepared {
     /// Reads it for the second time: these parcels, ascending, sealed, each given to `give` until that wants no more.
     ///
     /// # Errors
-    /// A failure when it cannot be read, or is not what it was the first time: nothing of the parcel in which it differs is given.
+    /// [`Unread`]. Nothing of the parcel in which it differs is given.
     pub fn seal(
         &self,
         cipher: &ParcelCipher,
         wanted: impl Iterator<Item = u32>,
         mut give: impl FnMut(u32, ParcelBuffer) -> bool,
-    ) -> Outcome<()> {
-        let mut bytes = self.origin.open()?;
+    ) -> Result<(), Unread> {
+        let mut bytes = self.origin.open().map_err(Unread::Broken)?;
         let mut at = 0;
         for index in wanted {
             let place = ParcelPlace::new(index, self.count)
-                .ok_or_else(|| Failure::new("there is no such parcel"))?;
+                .ok_or_else(|| Unread::Broken(Failure::new("there is no such parcel")))?;
             let start = u64::from(index) * PARCEL_PLAIN as u64;
             if start != at && start < self.length {
                 let sought = bytes.seek(SeekFrom::Start(start));
-                sought.map_err(|error| self.origin.broken(&error))?;
+                sought.map_err(|error| Unread::Broken(self.origin.broken(&error)))?;
             }
             let mut buffer = ParcelBuffer::new();
             let first = index as usize * CHUNKS;
@@ -124,10 +132,10 @@ impl Prepared {
                 let Some(mark) = self.marks.get(chunk) else {
                     break;
                 };
-                let filled =
-                    fill(&mut *bytes, plain).map_err(|error| self.origin.broken(&error))?;
+                let filled = fill(&mut *bytes, plain)
+                    .map_err(|error| Unread::Broken(self.origin.broken(&error)))?;
                 if self.marker.mark(&plain[..filled]) != *mark {
-                    return Err(self.origin.changed());
+                    return Err(Unread::Changed(self.origin.changed()));
                 }
             }
             at = start + PARCEL_PLAIN as u64;
@@ -194,7 +202,7 @@ mod tests {
         Prepared::read(Source::new(path), &marker, &|_| ()).unwrap()
     }
 
-    fn plain(file: &Prepared) -> Outcome<Vec<u8>> {
+    fn plain(file: &Prepared) -> Vec<u8> {
         let cipher = FileKey::from_bytes(&[1; 32]).cipher();
         let mut all = Vec::new();
         file.seal(&cipher, 0..file.count, |index, mut buffer| {
@@ -204,8 +212,10 @@ mod tests {
                 .plain()
                 .for_each(|piece| all.extend_from_slice(piece));
             true
-        })?;
-        Ok(all)
+        })
+        .ok()
+        .unwrap();
+        all
     }
 
     #[test]
@@ -224,7 +234,7 @@ mod tests {
             let file = prepared(&path);
             assert_eq!((file.length, file.count), (length as u64, 4));
             assert!(file.hash == FileHash::of(&bytes));
-            let plain = plain(&file).unwrap();
+            let plain = plain(&file);
             assert!(plain[..length] == bytes && plain[length..].iter().all(|byte| *byte == 0));
         }
     }
@@ -254,7 +264,7 @@ mod tests {
             });
             // What was added behind the end is not part of what was hashed, and is not sent.
             assert_eq!(given, whole);
-            assert_eq!(sealed.is_err(), whole < 4);
+            assert_eq!(matches!(sealed, Err(Unread::Changed(_))), whole < 4);
         }
     }
 
@@ -270,11 +280,13 @@ mod tests {
             all.push((index, buffer));
             true
         })
+        .ok()
         .unwrap();
         file.seal(&cipher, [1, 3].into_iter(), |index, buffer| {
             some.push((index, buffer));
             true
         })
+        .ok()
         .unwrap();
         assert!(some == [all.remove(1), all.remove(2)]);
     }

@@ -20,6 +20,7 @@ use crate::link::{LinkFault, OpenLink, Pace};
 use crate::progress::Progress;
 
 use super::item::{Item, parcels};
+use super::reading::Unread;
 
 /// Where parcels go, and how.
 pub struct Upload<'a> {
@@ -31,8 +32,8 @@ pub struct Upload<'a> {
     pub elsewhere: &'a [ParcelSet],
     /// No faster than this.
     pub pace: Option<Arc<Pace>>,
-    /// What time it is.
-    pub now: Timestamp,
+    /// What time it is: an upload may take days.
+    pub clock: &'a dyn Fn() -> Timestamp,
 }
 
 /// What one attempt needs.
@@ -64,7 +65,7 @@ enum Stop {
 const ATTEMPTS: u32 = 6;
 /// The longest pause between two, in seconds.
 const LONGEST_PAUSE: u64 = 30;
-/// So many files are on their way at a time.
+/// So many files are on their way at a time, and no more than half of the parcels: a link that waits for its turn for minutes is closed.
 const FILES: usize = 6;
 /// The most links that carry one file.
 const MOST_LANES: usize = 8;
@@ -155,7 +156,7 @@ pub async fn upload<F: Future<Output = Outcome<Grant>>>(
     let (mut failures, mut in_vain) = (Vec::new(), 0);
     loop {
         let before = progress.done();
-        let stop = match attempt(job, grant, &mut left, &mut failures, progress).await {
+        let mut stop = match attempt(job, grant, &mut left, &mut failures, progress).await {
             Ok(()) => return Ok(failures),
             Err(stop) => stop,
         };
@@ -164,13 +165,19 @@ pub async fn upload<F: Future<Output = Outcome<Grant>>>(
         } else {
             in_vain + 1
         };
+        if matches!(stop, Stop::Grant) && in_vain < ATTEMPTS {
+            stop = match renew().await {
+                Ok(another) => {
+                    grant = another;
+                    continue;
+                }
+                Err(failure) => Stop::Again(failure),
+            };
+        }
         match stop {
             Stop::Never(failure) | Stop::File(failure) => return Err(failure),
             Stop::Again(failure) if in_vain >= ATTEMPTS => return Err(failure),
-            Stop::Grant if in_vain >= ATTEMPTS => {
-                return Err(LinkFault::Refused(Refusal::NoGrant).into());
-            }
-            Stop::Grant => grant = renew().await?,
+            Stop::Grant => return Err(LinkFault::Refused(Refusal::NoGrant).into()),
             Stop::Again(failure) => {
                 let pause = (1 << in_vain.min(8)).min(LONGEST_PAUSE);
                 progress.say(&format!("{}; trying again in {pause} s", failure.what()));
@@ -188,7 +195,7 @@ async fn attempt(
     failures: &mut Vec<Failure>,
     progress: &Arc<Progress>,
 ) -> Result<(), Stop> {
-    let connection = Connection::dial_for(Purpose::Parcels, job.relay, job.now).await?;
+    let connection = Connection::dial_for(Purpose::Parcels, job.relay, (job.clock)()).await?;
     let most_in_flight = (parcels(job.items) / BREAK).clamp(FLIGHT.0, FLIGHT.1) as usize;
     let attempt = Arc::new(Attempt {
         connection,
@@ -199,10 +206,11 @@ async fn attempt(
         pace: job.pace.clone(),
         progress: progress.clone(),
     });
+    let files = FILES.min(most_in_flight.div_ceil(2));
     let mut under_way = JoinSet::new();
     let mut waiting = left.clone().into_iter();
     let stopped = loop {
-        while under_way.len() < FILES
+        while under_way.len() < files
             && let Some((item, elsewhere)) = waiting.next()
         {
             let attempt = attempt.clone();
@@ -277,15 +285,16 @@ async fn carry(
     while let Some(done) = lanes.join_next().await {
         done.unwrap_or(Err(LinkFault::Broken.into()))?;
     }
-    let sealed = sealing
-        .await
-        .unwrap_or_else(|_| Err(LinkFault::Broken.into()));
-    if let Err(failure) = sealed {
-        // What came of it is of no use to anybody.
-        delete_one(&attempt.connection, item).await?;
-        return Err(Stop::File(failure));
+    match sealing.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(Unread::Changed(failure))) => {
+            // What came of it is of no use to anybody.
+            delete_one(&attempt.connection, item).await?;
+            Err(Stop::File(failure))
+        }
+        Ok(Err(Unread::Broken(failure))) => Err(Stop::File(failure)),
+        Err(_) => Err(LinkFault::Broken.into()),
     }
-    Ok(())
 }
 
 /// What is sealed and waits for a link.
@@ -341,7 +350,10 @@ impl From<LinkFault> for Stop {
 impl From<DialError> for Stop {
     fn from(error: DialError) -> Self {
         match error {
-            DialError::Name | DialError::Network => Self::Again(error.into()),
+            // Its hints are for who has sent nothing yet.
+            DialError::Name | DialError::Network => {
+                Self::Again(Failure::from(error).without_hints())
+            }
             error => Self::Never(error.into()),
         }
     }

@@ -11,12 +11,11 @@ use valise_protocol::id::Grant;
 use valise_protocol::key::DhSecret;
 use valise_protocol::limits::PARCEL;
 use valise_protocol::sealed::{BEFORE, Deposit, Header, NotSealed};
-use valise_protocol::time::Timestamp;
 use valise_protocol::wire::Stored;
 use valise_protocol::words::comparison_words;
 
 use crate::attach::{self, Item, bytes, upload};
-use crate::command::block_on_all_cores;
+use crate::command::{self, block_on_all_cores};
 use crate::escape;
 use crate::failure::{Failure, Outcome};
 use crate::home;
@@ -49,7 +48,7 @@ struct Case {
 ///
 /// # Errors
 /// A failure when the file is none, or any part of it was not sent; the others were.
-pub fn run(carry: &Carry, now: Timestamp) -> Outcome<()> {
+pub fn run(carry: &Carry) -> Outcome<()> {
     let case = read(carry)?;
     for deposit in &case.header.envelopes {
         note("this goes to the inbox with these words:");
@@ -59,11 +58,14 @@ pub fn run(carry: &Carry, now: Timestamp) -> Outcome<()> {
         ));
     }
     note(
+        "it opens only for a week after it was sealed, or little longer: if it is older, have it sealed again.",
+    );
+    note(
         "the relay sees this computer's network address and that it reached this inbox. Whoever watches this network sees \
          that you use this program, and when.",
     );
     tell_cost(&case, carry)?;
-    block_on_all_cores(send(&case, carry, now))
+    block_on_all_cores(send(&case, carry))
 }
 
 fn read(carry: &Carry) -> Outcome<Case> {
@@ -117,46 +119,56 @@ fn tell_cost(case: &Case, carry: &Carry) -> Outcome<()> {
     Err(Failure::new("nothing was sent"))
 }
 
-async fn send(case: &Case, carry: &Carry, now: Timestamp) -> Outcome<()> {
+/// First every envelope, so that staff can act on the text, then the parcels.
+async fn send(case: &Case, carry: &Carry) -> Outcome<()> {
     let pace = carry.limit_rate.map(|rate| Arc::new(Pace::new(rate)));
-    let mut failures = Vec::new();
+    let (mut failures, mut grants) = (Vec::new(), Vec::new());
     for (at, envelope) in case.header.envelopes.iter().enumerate() {
-        let sent =
-            async {
-                let relay: RelayContact = envelope.relay.parse().map_err(|_| {
-                    Failure::new("the sealed case names no relay that can be reached")
-                })?;
-                note("sending");
-                let Some(deposited) = until_told(deposit(envelope, &relay, now)).await else {
-                    return Err(interrupted()
-                        .hint("the same command again is safe: nothing is stored twice"));
-                };
-                let (stored, grant) = deposited?;
-                say_wrapped(match stored {
-                    Stored::Already => {
-                        "The envelope is stored at the relay already. It was not stored twice."
-                    }
-                    Stored::New | Stored::Replaced => "The envelope is stored at the relay.",
-                });
-                parcels(case, at, (envelope, &relay), grant, pace.clone(), now).await
-            };
-        if let Err(failure) = sent.await {
-            failures.push(failure);
+        match bring(envelope).await {
+            Ok((relay, grant)) => grants.push((at, envelope, relay, grant)),
+            Err(failure) if failure.is_interruption() => return end(failures, failure),
+            Err(failure) => failures.push(failure),
         }
     }
-    let last = failures.pop();
+    for (at, envelope, relay, grant) in grants {
+        match parcels(case, at, (envelope, &relay), grant, pace.clone()).await {
+            Ok(()) => {}
+            Err(failure) if failure.is_interruption() => return end(failures, failure),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    match failures.pop() {
+        Some(last) => end(failures, last),
+        None => Ok(()),
+    }
+}
+
+/// Tells all failures; the last is that of the command.
+fn end(failures: Vec<Failure>, last: Failure) -> Outcome<()> {
     failures.iter().for_each(ui::error);
-    last.map_or(Ok(()), Err)
+    Err(last)
+}
+
+async fn bring(envelope: &Deposit) -> Outcome<(RelayContact, Grant)> {
+    let relay: RelayContact = (envelope.relay.parse())
+        .map_err(|_| Failure::new("the sealed case names no relay that can be reached"))?;
+    note("sending");
+    let Some(deposited) = until_told(deposit(envelope, &relay)).await else {
+        return Err(interrupted().hint("the same command again is safe: nothing is stored twice"));
+    };
+    let (stored, grant) = deposited?;
+    say_wrapped(match stored {
+        Stored::Already => "The envelope is stored at the relay already. It was not stored twice.",
+        Stored::New | Stored::Replaced => "The envelope is stored at the relay.",
+    });
+    Ok((relay, grant))
 }
 
 /// Deposits an envelope as it is. Whose devices are fresh was looked at when it was sealed.
-async fn deposit(
-    envelope: &Deposit,
-    relay: &RelayContact,
-    now: Timestamp,
-) -> Outcome<(Stored, Grant)> {
+async fn deposit(envelope: &Deposit, relay: &RelayContact) -> Outcome<(Stored, Grant)> {
     let mut accepted = None;
     loop {
+        let now = command::now();
         let deposit = &|_: &[_], _| {
             Ok(Sealed {
                 envelope: Box::new(**envelope.envelope),
@@ -187,7 +199,6 @@ async fn parcels(
     (envelope, relay): (&Deposit, &RelayContact),
     grant: Grant,
     pace: Option<Arc<Pace>>,
-    now: Timestamp,
 ) -> Outcome<()> {
     let uploads = case.header.uploads.iter().zip(&case.items);
     let items = uploads.filter(|(upload, _)| upload.account as usize == at);
@@ -201,16 +212,19 @@ async fn parcels(
         items: &items,
         elsewhere: &[],
         pace,
-        now,
+        clock: &command::now,
     };
-    let renew = async || Ok(deposit(envelope, relay, now).await?.1);
+    let renew = async || Ok(deposit(envelope, relay).await?.1);
     let uploaded = until_told(upload(&job, grant, renew, &progress)).await;
     progress.finish();
     let (stored, all) = (attach::stored(&items), attach::parcels(&items));
     let so_far = format!("{stored} of {all} parcels are stored");
     let again = "to go on, from anywhere: the same command with the same file";
     match uploaded {
-        None => Err(Failure::new(format!("interrupted: {so_far}")).hint(again)),
+        None => {
+            let failure = Failure::new(format!("interrupted: {so_far}"));
+            Err(failure.hint(again).interruption())
+        }
         Some(Err(failure)) => {
             note(&so_far);
             Err(failure.hint(again))

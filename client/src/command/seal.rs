@@ -1,17 +1,20 @@
 //! `valise seal`: the same submission as `send` makes, into a file, without a network. `valise carry` sends it from elsewhere.
 
+use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
 use std::io::{BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
 use valise_protocol::message::Content;
 use valise_protocol::sealed::{Deposit, Header, Upload};
 use valise_protocol::time::Timestamp;
+use zeroize::Zeroizing;
 
-use crate::attach::{bytes, parcels};
-use crate::command::send::delivery::{Delivery, accept_staleness};
+use crate::attach::{Unread, parcels};
+use crate::command::send::delivery::Delivery;
 use crate::command::send::plan::Plan;
 use crate::command::send::{Case, addressees, case, files, introduce};
 use crate::escape;
@@ -19,7 +22,6 @@ use crate::failure::{Failure, Outcome};
 use crate::home;
 use crate::phrase;
 use crate::progress::{self, Progress};
-use crate::session::Accepted;
 use crate::ui::{note, say, say_wrapped};
 
 /// Make a submission into a file that another machine can send: valise carry FILE.
@@ -75,11 +77,14 @@ pub fn run(seal: &Seal, now: Timestamp) -> Outcome<()> {
     let root = phrase.stretch();
     drop(phrase);
     let plan = Plan::offline(&seal.case, &to, files.as_ref(), &root, &content)?;
+    drop(root);
     let header = header(&plan, now)?;
-    let written = Unfinished::new(&seal.output)?;
-    write(&plan, &header, &written, &shown)?;
-    written.keep();
-    report(&plan, &header, &shown);
+    let unfinished =
+        PathBuf::from([seal.output.as_os_str(), OsStr::new(".part")].join(OsStr::new("")));
+    let written = Unfinished::new(&unfinished)?;
+    let length = write(&plan, &header, &written, &shown)?;
+    written.keep(&seal.output, &shown)?;
+    report(&plan, length, &shown);
     Ok(())
 }
 
@@ -106,17 +111,10 @@ fn header(plan: &Plan<'_>, now: Timestamp) -> Outcome<Header> {
 fn deposit(delivery: &Delivery<'_>, now: Timestamp) -> Outcome<Deposit> {
     let card = delivery.to.card.as_ref();
     let card = card.ok_or_else(|| Failure::new("there is no card to seal to"))?;
-    let accepted = Some(Accepted::of(card, now));
-    if card.readers(now).is_err() {
-        accept_staleness(card, now)?;
-    }
-    let readers = Accepted::readers(accepted, card, now).unwrap_or_default();
-    if readers.is_empty() {
-        return Err(
-            Failure::new("none of the mechanism's devices can read any more")
-                .hint("get a newer card from the mechanism's own website"),
-        );
-    }
+    let readers = card.readers(now).map_err(|_| {
+        Failure::new("the card's file is too old to seal to: most keys in it are over 14 days old")
+            .hint("get a newer one from the mechanism's own website")
+    })?;
     let sealed = delivery.seal(&readers, card.epoch());
     let sealed = sealed.map_err(|error| Failure::new(format!("could not seal: {error}")))?;
     Ok(Deposit {
@@ -127,79 +125,77 @@ fn deposit(delivery: &Delivery<'_>, now: Timestamp) -> Outcome<Deposit> {
     })
 }
 
-/// A file that is taken away again unless it is kept.
+/// A file under a name of its own until it is whole. It is taken away again unless it is kept.
 struct Unfinished<'a> {
     path: &'a Path,
     file: File,
-    kept: std::cell::Cell<bool>,
 }
 
 impl<'a> Unfinished<'a> {
     fn new(path: &'a Path) -> Outcome<Self> {
         let shown = escape::line(&path.display().to_string());
+        // What an earlier attempt left is of no use.
         let file = OpenOptions::new()
             .write(true)
-            .create_new(true)
+            .create(true)
+            .truncate(true)
             .mode(0o600)
             .open(path)
             .map_err(|error| home::disk(&format!("could not make {shown}"), &error))?;
-        Ok(Self {
-            path,
-            file,
-            kept: std::cell::Cell::new(false),
-        })
+        Ok(Self { path, file })
     }
 
-    fn keep(self) {
-        self.kept.set(true);
+    fn keep(self, name: &Path, shown: &str) -> Outcome<()> {
+        renameat_with(CWD, self.path, CWD, name, RenameFlags::NOREPLACE)
+            .map_err(|error| home::disk(&format!("could not make {shown}"), &error.into()))
     }
 }
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        if !self.kept.get() {
-            // It is of no use to anybody.
-            let _ = std::fs::remove_file(self.path);
-        }
+        // Once it has its name it is not there.
+        let _ = std::fs::remove_file(self.path);
     }
 }
 
-fn write(plan: &Plan<'_>, header: &Header, to: &Unfinished<'_>, shown: &str) -> Outcome<()> {
+/// Writes it; gives its length.
+fn write(plan: &Plan<'_>, header: &Header, to: &Unfinished<'_>, shown: &str) -> Outcome<u64> {
     let broken = |error| home::disk(&format!("could not write {shown}"), &error);
     let progress = Progress::new("sealing", header.parcels());
     let mut out = BufWriter::with_capacity(1 << 20, &to.file);
-    out.write_all(&header.encode()).map_err(broken)?;
+    let head = Zeroizing::new(header.encode());
+    out.write_all(&head).map_err(broken)?;
     for item in plan.uploads.iter().flat_map(|upload| &upload.set.items) {
         let mut fault = Ok(());
         item.parcels(0..item.count, |_, parcel| {
             fault = out.write_all(parcel.sealed());
             progress.add(parcel.sealed().len() as u64);
             fault.is_ok()
-        })?;
+        })
+        .map_err(|(Unread::Changed(failure) | Unread::Broken(failure))| failure)?;
         fault.map_err(broken)?;
     }
     out.flush().map_err(broken)?;
     drop(out);
     to.file.sync_all().map_err(broken)?;
     progress.finish();
-    Ok(())
+    Ok(head.len() as u64 + header.parcels())
 }
 
-fn report(plan: &Plan<'_>, header: &Header, shown: &str) {
+fn report(plan: &Plan<'_>, length: u64, shown: &str) {
     let items = plan.uploads.iter().map(|upload| &upload.set.items);
-    let count: u64 = items.clone().map(|items| parcels(items)).sum();
-    let size: u64 = items.map(|items| bytes(items)).sum();
+    let count: u64 = items.map(|items| parcels(items)).sum();
     say_wrapped(&format!(
         "Sealed into {shown}: {} and {count} parcels, {}.",
-        match header.envelopes.len() {
+        match plan.deliveries.len() {
             1 => "1 envelope".to_owned(),
             many => format!("{many} envelopes"),
         },
-        progress::bytes(size + header.encode().len() as u64),
+        progress::bytes(length),
     ));
     say_wrapped(
-        "Whoever has the file learns to which inboxes it goes, and sizes; and can send it, or delete its parcels at the relay. \
-         They cannot read it.",
+        "Whoever has the file learns to which inboxes it goes, and sizes; they can send it, or spoil it: delete its parcels at the \
+         relay, or put others in their place before they come. They cannot read it.",
     );
     say_wrapped(
         "It opens only as long as the devices it was sealed to keep their keys: send it within a week.",

@@ -1,11 +1,12 @@
 //! Files beside a submission, by the real programs on this machine: `cargo bench -p valise-tests --bench files -- [PART …]`, where a
-//! part is one of `upload`, `pull`, `memory`, `breaks`, `several`, `slow`; all of them without one.
+//! part is one of `upload`, `other` (with age, curl and nginx), `pull`, `memory`, `breaks`, `several`, `slow`; all of them without one.
 //!
 //! Figures hold as ratios within one run.
 
 #![allow(clippy::unwrap_used)]
 
 mod bare;
+mod other;
 mod parts;
 mod scene;
 
@@ -18,6 +19,7 @@ fn main() {
     let is_asked = |part: &str| asked.is_empty() || asked.iter().any(|name| name == part);
     for (part, run) in [
         ("upload", parts::upload as fn()),
+        ("other", parts::other),
         ("pull", parts::pull),
         ("memory", parts::memory),
         ("breaks", parts::breaks),

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use valise_protocol::contact::RelayContact;
 use valise_tests::slow_link::{Line, SlowLink};
 
-use crate::bare;
 use crate::scene::{Scene, peak};
+use crate::{bare, other};
 
 const MEBIBYTE: u64 = 1 << 20;
 /// The file of the figures.
@@ -56,6 +56,39 @@ pub fn upload() {
 fn take_back(scene: &Scene, file: &std::path::Path, phrase: &str) {
     let back = scene.send(&scene.contacts, file).args(["--withdraw"]);
     back.secret("--phrase-fd", phrase).run().succeeded();
+}
+
+/// The same against `age | curl` to nginx.
+pub fn other() {
+    if !other::is_here() {
+        println!("not done: it needs age, curl and nginx");
+        return;
+    }
+    let scene = Scene::new(1);
+    let file = scene.file("file", LENGTH);
+    let relay = scene.stage.serve();
+    let (_web, port) = other::serve(&scene.stage.path().join("web"));
+    let mut ratios = Vec::new();
+    println!(
+        "{:<8} {:>16} {:>10} {:>8}",
+        "round", "age and curl, s", "send, s", "ratio"
+    );
+    for round in 1..=ROUNDS {
+        let web = other::put(&file, port).as_secs_f64();
+        let began = Instant::now();
+        let done = scene
+            .send(&scene.contacts, &file)
+            .receiving("--phrase-fd")
+            .run()
+            .succeeded();
+        let send = began.elapsed().as_secs_f64();
+        println!("{round:<8} {web:>16.1} {send:>10.1} {:>8.2}", send / web);
+        ratios.push(send / web);
+        take_back(&scene, &file, done.received.as_deref().unwrap_or_default());
+    }
+    relay.stop();
+    ratios.sort_by(f64::total_cmp);
+    println!("median ratio (holds at 1.30): {:.2}", ratios[ROUNDS / 2]);
 }
 
 /// `inbox pull` of what `send` brought.

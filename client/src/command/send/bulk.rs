@@ -47,7 +47,7 @@ impl Plan<'_> {
         match self.uploads.len() {
             1 => {}
             many if send.case.undisclosed => note(&format!(
-                "so that the mechanisms cannot learn of each other, the files are sent {many} times.",
+                "so that the mechanisms cannot learn of each other, the files are sent {many} times. A relay that serves several of them sees that they come from one place.",
             )),
             many => note(&format!(
                 "no relay serves all of the mechanisms, so the files are sent {many} times.",
@@ -70,18 +70,27 @@ impl Plan<'_> {
     ///
     /// # Errors
     /// A failure when any part of it failed; the others were sent all the same.
-    pub async fn carry_out(&self, pace: Option<Arc<Pace>>, now: Timestamp) -> Outcome<()> {
+    pub async fn carry_out(
+        &self,
+        pace: Option<Arc<Pace>>,
+        clock: &dyn Fn() -> Timestamp,
+    ) -> Outcome<()> {
         let alone = self.deliveries.len() == 1;
         let mut failures = Vec::new();
         let mut delivered = Vec::with_capacity(self.deliveries.len());
         for delivery in &self.deliveries {
             note("sending");
+            let now = clock();
             match delivery.deliver(now).await {
                 Ok(done) => {
                     delivery.report(&done, now);
                     delivered.push(Some(done));
                 }
                 Err(failure) if alone => return Err(failure),
+                Err(failure) if failure.is_interruption() => {
+                    failures.iter().for_each(ui::error);
+                    return Err(failure);
+                }
                 Err(failure) => {
                     failures.push(failure.at(delivery.to.relay.host()));
                     delivered.push(None);
@@ -89,8 +98,12 @@ impl Plan<'_> {
             }
         }
         for upload in &self.uploads {
-            if let Err(failure) = self.upload(upload, &delivered, pace.clone(), now).await {
+            if let Err(failure) = self.upload(upload, &delivered, pace.clone(), clock).await {
+                let ends = failure.is_interruption();
                 failures.push(failure);
+                if ends {
+                    break;
+                }
             }
         }
         let last = failures.pop();
@@ -103,7 +116,7 @@ impl Plan<'_> {
         plan: &Upload,
         delivered: &[Option<Delivered>],
         pace: Option<Arc<Pace>>,
-        now: Timestamp,
+        clock: &dyn Fn() -> Timestamp,
     ) -> Outcome<()> {
         // Parcels are on the account of an inbox at that relay.
         let mut members = plan.members.iter().copied();
@@ -126,9 +139,9 @@ impl Plan<'_> {
             items: &plan.set.items,
             elsewhere: &plan.elsewhere,
             pace,
-            now,
+            clock,
         };
-        let renew = || self.deliveries[payer].deposit_again(done, now);
+        let renew = || self.deliveries[payer].deposit_again(done, clock());
         let uploaded = until_told(upload(&job, done.grant, renew, &progress)).await;
         progress.finish();
         let (stored, all) = (
@@ -140,7 +153,8 @@ impl Plan<'_> {
         let failures = match uploaded {
             None => {
                 let told = interrupted().what().to_owned();
-                return Err(Failure::new(format!("{told}: {so_far}")).hint(again));
+                let failure = Failure::new(format!("{told}: {so_far}"));
+                return Err(failure.hint(again).interruption());
             }
             Some(Err(failure)) => {
                 note(&so_far);

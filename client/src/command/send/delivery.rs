@@ -55,7 +55,7 @@ impl Delivery<'_> {
 
     /// What a person is told who pressed Ctrl-C, or whose system wanted an end.
     fn stopped(&self) -> Failure {
-        if self.sealed.load(Ordering::Relaxed) {
+        let stopped = if self.sealed.load(Ordering::Relaxed) {
             Failure::new("interrupted: the submission may have been sent").hint(
                 "to be sure, give the same command again with --again and the same words and text: it never arrives twice",
             )
@@ -63,7 +63,8 @@ impl Delivery<'_> {
             Failure::new("interrupted before the submission was sent").hint(
                 "the same command again is safe; with --again it goes on under the same words",
             )
-        }
+        };
+        stopped.interruption()
     }
 
     /// The envelope for these readers (spec §4).
@@ -161,6 +162,7 @@ impl Delivery<'_> {
             ..errand
         };
         let result = session::run(&self.to.relay, errand, now).await?;
+        result.card.map_err(Failure::from)?;
         Ok(result.deposit.map_err(Failure::from)?.1)
     }
 
@@ -233,10 +235,7 @@ impl Delivery<'_> {
 }
 
 /// Too few devices are fresh: the person decides, knowing the risk (spec §5.3).
-///
-/// # Errors
-/// A failure when they do not want it, or there is nobody to ask.
-pub fn accept_staleness(card: &VerifiedCard, now: Timestamp) -> Outcome<()> {
+fn accept_staleness(card: &VerifiedCard, now: Timestamp) -> Outcome<()> {
     let (fresh, devices) = card.freshness(now);
     let what = format!(
         "only {fresh} of the mechanism's {devices} devices have renewed their keys in the last 14 days"

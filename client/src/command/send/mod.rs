@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 use crate::addressee::Addressee;
 use crate::attach::{Choice, Files, choose};
 use crate::command::card::name;
-use crate::command::{block_on, block_on_all_cores};
+use crate::command::{self, block_on, block_on_all_cores};
 use crate::failure::{Failure, Outcome};
 use crate::link::Pace;
 use crate::phrase;
@@ -45,7 +45,7 @@ pub struct Send {
     /// Send no faster, in bytes a second, such as 200k or 2M.
     #[arg(long, value_name = "RATE", value_parser = rate)]
     limit_rate: Option<u64>,
-    /// For programs: do not ask before the files travel.
+    /// For programs: do not ask before the files travel, or before --withdraw deletes parcels that others may need.
     #[arg(long)]
     yes: bool,
     /// Only tell how much of the files has arrived, by the words and the same files. Nothing is sent.
@@ -113,7 +113,7 @@ pub fn run(send: Send, now: Timestamp) -> Outcome<()> {
     let work = async {
         let plan = Plan::make(&send, &to, files.as_ref(), root, content, now).await?;
         plan.tell_cost(&send)?;
-        plan.carry_out(pace(&send), now).await
+        plan.carry_out(pace(&send), &command::now).await
     };
     if files.is_some() {
         block_on_all_cores(work)

@@ -55,15 +55,15 @@ impl<'a> Plan<'a> {
         content: Content,
         now: Timestamp,
     ) -> Outcome<Self> {
-        let relays = if files.is_none() || send.case.undisclosed {
-            Vec::new()
-        } else {
-            relays_of_each(to, now).await?
+        let relays = match files {
+            None => Vec::new(),
+            Some(_) if may_differ(send, to) => relays_of_each(to, now).await?,
+            Some(_) => named(to),
         };
         let mut plan = Self::by(&send.case, to, files, &root, &content, &relays)?;
         drop(root);
         if send.again {
-            plan.look_elsewhere(to, now).await?;
+            plan.look_elsewhere(to, &relays, now).await?;
         }
         Ok(plan)
     }
@@ -130,9 +130,14 @@ impl<'a> Plan<'a> {
     }
 
     /// Finds what was stored at other relays before: it need not travel again.
-    async fn look_elsewhere(&mut self, to: &[Addressee], now: Timestamp) -> Outcome<()> {
+    async fn look_elsewhere(
+        &mut self,
+        to: &[Addressee],
+        relays: &[Vec<RelayId>],
+        now: Timestamp,
+    ) -> Outcome<()> {
         for upload in &mut self.uploads {
-            for other in common(to, &upload.members, &upload.relay) {
+            for other in common(to, relays, &upload.members, &upload.relay) {
                 let found = look_at(&other, &upload.set.items, &mut upload.elsewhere, now).await?;
                 if let Some(holder) = found {
                     for member in &upload.members {
@@ -160,16 +165,20 @@ fn named(to: &[Addressee]) -> Vec<Vec<RelayId>> {
     to.iter().map(ids).collect()
 }
 
-/// From which relays each mechanism's devices read files: those of its inbox, and those that its newest card names for reading, which
-/// is asked for where that matters.
+/// Whether it matters from where each mechanism's devices read: what a contact line says of that may be out of date.
+fn may_differ(send: &Send, to: &[Addressee]) -> bool {
+    let mut relays = to.iter().map(|to| to.relay.id());
+    let first = relays.next();
+    let several = relays.any(|relay| Some(relay) != first);
+    let others = to.iter().any(|to| to.relays.len() > 1);
+    (several && !send.case.undisclosed) || (others && send.again)
+}
+
+/// From which relays each mechanism's devices read files: those of its inbox, and those for reading, as its newest card says. A relay
+/// that does not answer serves nobody but those who have no other.
 async fn relays_of_each(to: &[Addressee], now: Timestamp) -> Outcome<Vec<Vec<RelayId>>> {
-    let named = named(to);
-    let first = to.first().map(|to| to.relay.id());
-    if first.is_none_or(|first| named.iter().all(|relays| relays.contains(&first))) {
-        return Ok(named);
-    }
-    note("asking for the mechanisms' cards, to find a relay from which all may read the files");
-    let mut relays = Vec::with_capacity(to.len());
+    note("asking for the mechanisms' cards, to find the relays from which they may read the files");
+    let (mut relays, mut silent) = (Vec::with_capacity(to.len()), Vec::new());
     for to in to {
         let errand = Errand {
             address: to.address,
@@ -180,9 +189,18 @@ async fn relays_of_each(to: &[Addressee], now: Timestamp) -> Outcome<Vec<Vec<Rel
         };
         let asked = until_told(session::run(&to.relay, errand, now)).await;
         let asked = asked.ok_or_else(|| interrupted().hint("nothing was sent"))?;
-        let card = asked.map_err(Failure::from)?.card;
-        let card = card.map_err(|fault| Failure::from(fault).hint("nothing was sent"))?;
-        relays.push(readable(&card).collect());
+        let card = asked.map_err(Failure::from);
+        match card.and_then(|result| result.card.map_err(Failure::from)) {
+            Ok(card) => relays.push(readable(&card).collect()),
+            Err(failure) => {
+                note(&failure.at(to.relay.host()).without_hints().to_string());
+                silent.push(to.relay.id());
+                relays.push(Vec::new());
+            }
+        }
+    }
+    for readable in &mut relays {
+        readable.retain(|relay| !silent.contains(relay));
     }
     Ok(relays)
 }
@@ -203,10 +221,10 @@ fn groups(to: &[Addressee], relays: &[Vec<RelayId>]) -> Vec<(RelayContact, Vec<u
         };
         let readers = |relay: &RelayContact| left.iter().filter(|at| reads(at, relay)).count();
         // Of two with as many, the one that was named first.
-        let best = to
+        let best = left
             .iter()
             .rev()
-            .map(|to| &to.relay)
+            .map(|at| &to[*at].relay)
             .max_by_key(|relay| readers(relay));
         let Some(relay) = best.cloned() else { break };
         let (mut members, others) = left.into_iter().partition(|at| reads(at, &relay));
@@ -218,18 +236,23 @@ fn groups(to: &[Addressee], relays: &[Vec<RelayId>]) -> Vec<(RelayContact, Vec<u
     groups
 }
 
-/// The other relays that all members name.
-fn common(to: &[Addressee], members: &[usize], but: &RelayContact) -> Vec<RelayContact> {
-    let (Some(first), true) = (members.first(), !members.is_empty()) else {
-        return Vec::new();
+/// The other relays from which all members can read, as far as it is known how to reach them.
+fn common(
+    to: &[Addressee],
+    relays: &[Vec<RelayId>],
+    members: &[usize],
+    but: &RelayContact,
+) -> Vec<RelayContact> {
+    let shared = |relay: &RelayContact| {
+        relay.id() != but.id() && members.iter().all(|at| relays[*at].contains(&relay.id()))
     };
-    let shared = |relay: &&RelayContact| {
-        relay.id() != but.id()
-            && members
-                .iter()
-                .all(|at| to[*at].relays.iter().any(|other| other.id() == relay.id()))
-    };
-    to[*first].relays.iter().filter(shared).cloned().collect()
+    let mut found: Vec<RelayContact> = Vec::new();
+    for relay in members.iter().flat_map(|at| &to[*at].relays) {
+        if shared(relay) && found.iter().all(|other| other.id() != relay.id()) {
+            found.push(relay.clone());
+        }
+    }
+    found
 }
 
 /// What another relay holds; its id if that is anything.
@@ -296,6 +319,11 @@ mod tests {
             grouped(&[&[1], &[2], &[2, 9], &[3, 2]]),
             [(2, vec![1, 2, 3]), (1, vec![0])]
         );
+        // A relay where nobody of a group deposits would take nothing.
+        assert_eq!(
+            grouped(&[&[2], &[1, 2], &[3, 1]]),
+            [(2, vec![0, 1]), (3, vec![2])]
+        );
     }
 
     #[test]
@@ -304,7 +332,11 @@ mod tests {
         let ids = |found: Vec<RelayContact>| -> Vec<u8> {
             found.iter().map(|relay| relay.id().as_bytes()[0]).collect()
         };
-        assert_eq!(ids(common(&to, &[0, 1], &relay(1))), [3]);
-        assert_eq!(ids(common(&to, &[0], &relay(1))), [2, 3]);
+        let relays = named(&to);
+        assert_eq!(ids(common(&to, &relays, &[0, 1], &relay(1))), [3]);
+        assert_eq!(ids(common(&to, &relays, &[0], &relay(1))), [2, 3]);
+        // What a card no longer names is not asked.
+        let relays = vec![vec![relay(1).id()], vec![relay(1).id(), relay(3).id()]];
+        assert!(common(&to, &relays, &[0, 1], &relay(1)).is_empty());
     }
 }
