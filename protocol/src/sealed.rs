@@ -13,6 +13,7 @@ use minicbor::{Decode, Encode};
 use thiserror::Error;
 
 use crate::cbor;
+use crate::contact::RelayContact;
 use crate::id::{Address, WithdrawHash};
 use crate::limits::{ATTACHMENTS, ENVELOPE, OTHERS, PARCEL};
 use crate::parcel::is_padded;
@@ -27,8 +28,6 @@ pub const BEFORE: usize = MAGIC.len() + 4;
 const DELIVERIES: usize = OTHERS + 1;
 /// The most uploads: every file and a list of them, for each mechanism.
 const UPLOADS: usize = DELIVERIES * (ATTACHMENTS + 1);
-/// The longest contact of a relay.
-const CONTACT: usize = 400;
 
 /// What is to be carried.
 #[derive(Encode, Decode)]
@@ -49,7 +48,7 @@ pub struct Deposit {
     /// The mechanism.
     #[n(0)]
     pub address: Address,
-    /// Its relay.
+    /// The contact of its relay (spec §2.2).
     #[n(1)]
     pub relay: String,
     /// What it replaces, and is withdrawn by.
@@ -119,10 +118,7 @@ impl Header {
     pub fn decode(header: &[u8]) -> Result<Self, NotSealed> {
         let header: Self = cbor::decode(header).map_err(|_| NotSealed::Damaged)?;
         let deposits = (1..=DELIVERIES).contains(&header.envelopes.len())
-            && header
-                .envelopes
-                .iter()
-                .all(|one| one.relay.len() <= CONTACT);
+            && (header.envelopes.iter()).all(|one| is_contact(&one.relay));
         let account = |upload: &Upload| (upload.account as usize) < header.envelopes.len();
         let uploads = header.uploads.len() <= UPLOADS
             && (header.uploads.iter()).all(|one| is_padded(one.count) && account(one));
@@ -138,17 +134,34 @@ impl Header {
         let counts = self.uploads.iter().map(|upload| u64::from(upload.count));
         counts.sum::<u64>() * PARCEL as u64
     }
+
+    /// How many bytes the whole file has, where this header has `length` of them. A file that has more or fewer is damaged.
+    pub fn total(&self, length: usize) -> u64 {
+        (BEFORE + length) as u64 + self.parcels()
+    }
+}
+
+/// Whether it is the contact of a relay and nothing else: what a person types may have blanks around it, this not.
+fn is_contact(text: &str) -> bool {
+    !text.contains(char::is_whitespace) && text.parse::<RelayContact>().is_ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::RelayId;
+
+    fn contact() -> String {
+        let id = RelayId::from_bytes([5; 32]);
+        let relay = RelayContact::new(id, "mail.example.org", 443);
+        relay.unwrap().to_string()
+    }
 
     fn header() -> Header {
         Header {
             envelopes: vec![Deposit {
                 address: Address::from_bytes([1; 32]),
-                relay: "relay1…".into(),
+                relay: contact(),
                 withdraw: WithdrawHash::from_bytes([2; 32]),
                 envelope: Box::new([3; ENVELOPE].into()),
             }],
@@ -172,6 +185,8 @@ mod tests {
         let found = read(&bytes).unwrap();
         assert_eq!(found.encode(), bytes);
         assert_eq!(found.parcels(), 8 * PARCEL as u64);
+        let total = found.total(bytes.len() - BEFORE);
+        assert_eq!(total, bytes.len() as u64 + 8 * PARCEL as u64);
     }
 
     #[test]
@@ -187,7 +202,8 @@ mod tests {
         damaged(&|header| header.envelopes.clear());
         damaged(&|header| header.uploads[0].count = 5);
         damaged(&|header| header.uploads[0].account = 1);
-        damaged(&|header| header.envelopes[0].relay = "x".repeat(CONTACT + 1));
+        damaged(&|header| header.envelopes[0].relay = "relay1…".into());
+        damaged(&|header| header.envelopes[0].relay.push(' '));
         let mut long = header().encode();
         long[16] = 0xff;
         assert_eq!(read(&long).err(), Some(NotSealed::Damaged));

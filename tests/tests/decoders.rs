@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use valise_protocol::card::{DeviceKeys, Proof};
-use valise_protocol::contact::{Contact, Way};
+use valise_protocol::contact::{Contact, RelayContact, Way};
 use valise_protocol::id::{Address, Grant, Namespace};
 use valise_protocol::limits::ENVELOPE;
 use valise_protocol::message::{
@@ -110,7 +110,7 @@ fn files(count: u8) -> Vec<Attachment> {
 }
 
 /// A sealed case with so many files.
-fn case(envelope: &[u8; ENVELOPE], files: u8) -> Header {
+fn case(envelope: &[u8; ENVELOPE], relay: &RelayContact, files: u8) -> Header {
     let upload = |number: u8| Upload {
         write: [number; 32].into(),
         count: 4,
@@ -119,7 +119,7 @@ fn case(envelope: &[u8; ENVELOPE], files: u8) -> Header {
     Header {
         envelopes: vec![Deposit {
             address: Address::from_bytes([1; 32]),
-            relay: "relay1…,localhost:4433".into(),
+            relay: relay.to_string(),
             withdraw: no_withdrawal(),
             envelope: Box::new((*envelope).into()),
         }],
@@ -243,8 +243,16 @@ async fn examples() -> Vec<(&'static str, &'static str, Vec<u8>)> {
         ),
         ("list", "two", encode_list(&files(2))),
         ("list", "one", encode_list(&files(1))),
-        ("sealed", "text", case(&envelope, 0).encode()),
-        ("sealed", "files", case(&envelope, 2).encode()),
+        (
+            "sealed",
+            "text",
+            case(&envelope, &relay.contact(), 0).encode(),
+        ),
+        (
+            "sealed",
+            "files",
+            case(&envelope, &relay.contact(), 2).encode(),
+        ),
         (
             "request",
             "put",

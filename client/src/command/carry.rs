@@ -85,9 +85,10 @@ fn read(carry: &Carry) -> Outcome<Case> {
     if file.read_exact(&mut header).is_err() {
         return Err(wrong(NotSealed::Damaged));
     }
-    let mut at = (BEFORE + header.len()) as u64;
+    let size = header.len();
+    let mut at = (BEFORE + size) as u64;
     let header = Header::decode(&header).map_err(wrong)?;
-    if length != at + header.parcels() {
+    if length != header.total(size) {
         return Err(wrong(NotSealed::Damaged));
     }
     let file = Arc::new(file);

@@ -13,11 +13,13 @@ use valise_protocol::key::{BadSignature, ZeroSecret};
 use valise_protocol::link::LinkError;
 use valise_protocol::message::{HandlingError, MessageError};
 use valise_protocol::phrase::PhraseError;
+use valise_protocol::sealed::NotSealed;
 use valise_protocol::wire::Refusal;
 
 /// What an operation failed with.
 #[derive(Debug)]
 pub enum Fault {
+    Case(NotSealed),
     Card(CardError),
     Contact(ContactError),
     Descriptor(DescriptorError),
@@ -68,6 +70,7 @@ pub fn errors(kind: &str) -> Option<fn(&Fault) -> bool> {
                     | Wire(_)
                     | Size
                     | File(FileError::Parcels)
+                    | Case(NotSealed::Damaged)
             )
         },
         "too-long" => |f| {
@@ -77,9 +80,10 @@ pub fn errors(kind: &str) -> Option<fn(&Fault) -> bool> {
                     | Descriptor(D::Malformed)
                     | Message(M::TooLong)
                     | File(FileError::TooLong)
+                    | Case(NotSealed::Damaged)
             )
         },
-        "bad-length" => |f| matches!(f, Open(O::BadLength) | Wire(_)),
+        "bad-length" => |f| matches!(f, Open(O::BadLength) | Wire(_) | Case(NotSealed::Damaged)),
         "unknown-version" => |f| {
             matches!(
                 f,
@@ -115,6 +119,7 @@ pub fn errors(kind: &str) -> Option<fn(&Fault) -> bool> {
                     | Descriptor(D::Malformed)
                     | Request(RequestError::Malformed)
                     | Wire(_)
+                    | Case(NotSealed::Damaged)
             )
         },
         "bad-time" => |f| matches!(f, Message(M::NotOnTheHour)),
@@ -149,7 +154,12 @@ pub fn errors(kind: &str) -> Option<fn(&Fault) -> bool> {
                 Contact(ContactError::TooManyRelays | ContactError::NoRelay)
             )
         },
-        "bad-contact" | "bad-port" => |f| matches!(f, Contact(ContactError::Place(_))),
+        "bad-contact" | "bad-port" => |f| {
+            matches!(
+                f,
+                Contact(ContactError::Place(_)) | Case(NotSealed::Damaged)
+            )
+        },
         "bad-host" => |f| {
             matches!(
                 f,
@@ -208,6 +218,9 @@ pub fn errors(kind: &str) -> Option<fn(&Fault) -> bool> {
         "too-few-fresh" => |f| matches!(f, Fresh(found) if found.fresh * 2 <= found.devices),
         "no-reader" => |f| matches!(f, Seal(SealError::NoReader)),
         "statement-not-yet-valid" => |f| matches!(f, Card(C::StatementFromTheFuture)),
+        // Sealed cases.
+        "bad-beginning" => |f| matches!(f, Case(NotSealed::Other)),
+        "bad-place" => |f| matches!(f, Case(NotSealed::Damaged)),
         // Links.
         "bad-handshake" => |f| matches!(f, Link(LinkError::Handshake)),
         "bad-frame" => |f| matches!(f, Link(LinkError::Frame)),
@@ -228,6 +241,7 @@ macro_rules! fault {
     )*};
 }
 fault![
+    Case(NotSealed),
     Card(CardError),
     Contact(ContactError),
     Descriptor(DescriptorError),

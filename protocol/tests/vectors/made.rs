@@ -6,7 +6,7 @@ use valise_protocol::contact::{Contact, RelayContact, Way};
 use valise_protocol::envelope::seal;
 use valise_protocol::id::Namespace;
 use valise_protocol::key::{DhPublic, DhSecret};
-use valise_protocol::limits::{FRAME_PLAIN, PARCEL_PLAIN};
+use valise_protocol::limits::{ENVELOPE, FRAME_PLAIN, PARCEL_PLAIN};
 use valise_protocol::message::{Attachment, Metadata};
 use valise_protocol::parcel::{FileHash, FileKey};
 use valise_protocol::prekey::Prekey;
@@ -42,6 +42,7 @@ pub fn all() -> Vec<(String, String)> {
         attach("list", &world, rng, 150),
         world.to_devices(&submission),
         world.to_defender(&reply),
+        case(&world, rng),
         link(rng),
     ]
 }
@@ -185,6 +186,26 @@ fn attachment(rng: &mut Record) -> Vec<u8> {
         media_type: "image/jpeg".into(),
         metadata: Metadata::Stripped,
     })
+}
+
+/// Two deposits, and an upload for each.
+fn case(world: &World, rng: &mut Record) -> (String, String) {
+    let mut inputs = Values::default();
+    for at in 0..2_usize {
+        let mut envelope = vec![0; ENVELOPE];
+        rng.fill_bytes(&mut envelope);
+        let deposit = |what: &str| format!("deposit-{at}-{what}");
+        let upload = |what: &str| format!("upload-{at}-{what}");
+        inputs = inputs
+            .with(deposit("address"), world.address.as_bytes())
+            .with(deposit("contact"), world.relay.to_string())
+            .with(deposit("withdraw-hash"), rng.draw::<32>())
+            .with(deposit("envelope"), envelope)
+            .with(upload("write-key"), rng.draw::<32>())
+            .with(upload("parcels"), 24_u64)
+            .with(upload("deposit"), at);
+    }
+    vector("case", "case-make", "§9.6", inputs, Values::default())
 }
 
 /// Both ends with fresh keys, two frames up and two down.

@@ -10,5 +10,6 @@ from .envelope import *
 from .card import *
 from .parcels import *
 from .messages import *
+from .sealed import *
 from .link import *
 from .base import LENIENT, P25519, L25519

@@ -73,9 +73,9 @@ def as_text(values): return {k: str(x) if isinstance(x, int) else x for k, x in 
 
 def all_files():
     """Name and text of every vector; how many rejections; how many of those pass with their one check turned off."""
-    from . import scen_basics, scen_cards, scen_links, scen_messages, scen_parcels
+    from . import scen_basics, scen_cards, scen_links, scen_messages, scen_parcels, scen_sealed
     files, rejects, alone = {}, 0, 0
-    for part in (scen_basics, scen_messages, scen_cards, scen_links, scen_parcels):
+    for part in (scen_basics, scen_messages, scen_cards, scen_links, scen_parcels, scen_sealed):
         for slug, header, inputs in part.scenarios():
             assert slug + ".txt" not in files, slug
             inputs = as_text(inputs)

@@ -304,6 +304,36 @@ def op_attachments(i):
     return all_refused(many(i, "bad-%d"), v.read_attachment, "bad-cbor")
 
 
+def op_case_make(i):
+    g = lambda what, n, name: i[f"{what}-{n}-{name}"]
+    deposits = [{0: a, 1: g("deposit", n, "contact"), 2: g("deposit", n, "withdraw-hash"), 3: g("deposit", n, "envelope")}
+                for n, a in enumerate(many(i, "deposit-%d-address"))]
+    uploads = [{0: w, 1: int(g("upload", n, "parcels")), 2: int(g("upload", n, "deposit"))}
+               for n, w in enumerate(many(i, "upload-%d-write-key"))]
+    first, length = v.make_case(deposits, uploads)
+    assert v.read_case(first, length)[0] == {0: deposits, 1: uploads}
+    return {"first": first, "length": length}
+
+
+def op_case_read(i):
+    case, begins = v.read_case(i["first"], int(i["length"]))
+    out = {}
+    for n, d in enumerate(case[0]):
+        relay, host, port = v.relay_contact_read(d[1])
+        out |= {f"deposit-{n}-address": d[0], f"deposit-{n}-relay-id": relay, f"deposit-{n}-host": host, f"deposit-{n}-port": port,
+                f"deposit-{n}-withdraw-hash": d[2], f"deposit-{n}-digest": sha256(d[3])}
+    for n, (u, at) in enumerate(zip(case[1], begins)):
+        out |= {f"upload-{n}-namespace": v.namespace_of(v.x25519_pub(u[0])), f"upload-{n}-parcels": u[1], f"upload-{n}-deposit": u[2],
+                f"upload-{n}-begins": at}
+    return out
+
+
+def op_case_headers(i):
+    for raw in many(i, "good-%d"):
+        v.read_case_header(raw)
+    return all_refused(many(i, "bad-%d"), v.read_case_header, "bad-cbor")
+
+
 def op_write(i): v.write_allowed(v.decode(i["header"]), i["client-static"]); return {}
 def op_poll(i): v.poll_allowed(v.decode(i["header"]), i["client-static"], many(i, "roster-link-key-%d")); return {}
 
