@@ -5,7 +5,8 @@
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use valise_protocol::contact::{Contact, Way};
+use valise_protocol::contact::{Contact, RelayContact, Way};
+use valise_protocol::id::Address;
 use valise_tests::program::{Done, Invocation};
 use valise_tests::stage::{FORM, ROOT, Stage, last_word};
 
@@ -564,5 +565,84 @@ fn a_long_list_of_files_travels_as_a_file_of_its_own() {
     let id = listed.split_whitespace().next().unwrap();
     let saved = officer(&["inbox", "save", id, "out"]).stdout;
     assert!(saved.contains("saved 48 of 48"), "{saved}");
+    relay.stop();
+}
+
+#[test]
+fn parcels_that_others_may_need_are_not_taken_back_unasked() {
+    let scene = Scene::new();
+    let relay = scene.stage.serve();
+    let scan = scene.file("scan", 10);
+    let sent = scene
+        .send(&[&scan])
+        .receiving("--phrase-fd")
+        .run()
+        .succeeded();
+    let phrase = sent.received.clone().unwrap();
+    let pull = scene
+        .stage
+        .officer("office")
+        .args(["inbox", "pull", "--text-only"]);
+    pull.run().succeeded();
+    let withdraw = || {
+        scene
+            .send(&[&scan])
+            .args(["--withdraw"])
+            .secret("--phrase-fd", &phrase)
+    };
+    // Everybody has the text, so there is nothing to withdraw; and nobody to ask.
+    let done = withdraw().run().succeeded();
+    assert!(
+        done.stdout.contains("is not at the relay"),
+        "{}",
+        done.stdout
+    );
+    assert!(
+        done.stderr.contains("are left where they are"),
+        "{}",
+        done.stderr
+    );
+    let told = scene.status(&phrase, &[&scan]).stdout;
+    assert!(told.contains("4 of 4 parcels"), "{told}");
+    let done = withdraw().args(["--yes"]).run().succeeded();
+    assert!(
+        done.stdout.contains("4 parcels are deleted"),
+        "{}",
+        done.stdout
+    );
+    relay.stop();
+}
+
+#[test]
+fn an_interrupt_ends_a_sending_to_several_mechanisms_at_once() {
+    let scene = Scene::new();
+    let relay = scene.stage.serve();
+    scene.stage.write("case.txt", "A case.");
+    // Nobody answers at the first.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let contact: Contact = scene.contact.parse().unwrap();
+    let away = RelayContact::new(contact.ways()[0].relay.id(), "127.0.0.1", port).unwrap();
+    let other = Address::from_bytes([7; 32]);
+    let send = scene
+        .stage
+        .defender()
+        .args(["send", "--to", &format!("{other}@{away}")]);
+    let send = send.args(["--to", &scene.contact, "--form", "form.toml", "case.txt"]);
+    let log = scene.stage.path().join("said");
+    let phrase = "abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon abandon about";
+    let send = send.args(["--again"]).secret("--phrase-fd", phrase);
+    let running = send.log(&log).start();
+    silent
+        .set_read_timeout(Some(std::time::Duration::from_secs(20)))
+        .unwrap();
+    silent.recv(&mut [0; 2_000]).unwrap();
+    running.signal(rustix::process::Signal::INT);
+    let (status, _) = running.end();
+    let said = std::fs::read_to_string(log).unwrap();
+    assert!(!status.success() && said.contains("interrupted"), "{said}");
+    let pull = scene.stage.officer("office").args(["inbox", "pull"]).run();
+    let pulled = pull.succeeded().stdout;
+    assert!(pulled.contains("no new submissions"), "{pulled}");
     relay.stop();
 }
