@@ -125,7 +125,7 @@ impl Puts {
     /// Brings the index up to date with what is durable now, and answers; returns the places to be wiped.
     pub fn publish(self, shared: &Shared) -> Vec<Place> {
         let kept = self.kept.iter();
-        let wipes = kept.filter_map(|(parcel, place)| shared.parcels.insert(parcel, *place));
+        let wipes = kept.flat_map(|(parcel, place)| shared.parcels.insert(parcel, *place));
         let wipes = wipes.collect();
         for (outcome, reply) in self.answers {
             let _ = reply.send(outcome);

@@ -135,9 +135,8 @@ impl<'a> Rebuild<'a> {
             Body::Envelope(envelope) => self.note_envelope(&envelope, place)?,
             Body::Parcel(parcel) => {
                 // A crash in the middle of a move leaves two; and one that was damaged may have been put again.
-                if let Some(before) = self.shared.parcels.insert(&parcel, place) {
-                    self.wipes.insert(before, None);
-                }
+                let before = self.shared.parcels.insert(&parcel, place).into_iter();
+                self.wipes.extend(before.map(|before| (before, None)));
             }
             Body::Inbox(address) => self.note_allowed(address, Standing::Inbox, place),
             Body::Reader(address) => self.note_allowed(address, Standing::Reader, place),
