@@ -84,6 +84,14 @@ impl Parcels {
         places
     }
 
+    /// Whether there is anything of an attachment, or was set aside.
+    pub fn know(&self, namespace: Mark) -> bool {
+        let known = self.known();
+        let mut aside = known.aside.iter();
+        known.entries.range(all_of(namespace)).next().is_some()
+            || aside.any(|aside| aside.name.namespace == namespace)
+    }
+
     /// Forgets what is doomed: gives the places of what was there, and of what was set aside.
     pub fn remove(&self, doomed: Doomed) -> (Vec<Place>, Vec<Place>) {
         let mut known = self.known_mut();

@@ -113,6 +113,12 @@ impl Puts {
         self.kept.push((parcel, place));
     }
 
+    /// Whether a parcel of this attachment is among them.
+    pub fn bring(&self, namespace: Mark) -> bool {
+        let mut kept = self.kept.iter();
+        kept.any(|(parcel, _)| parcel.name.namespace == namespace)
+    }
+
     /// Answers a put when all that was decided before it is durable.
     pub fn answer(&mut self, outcome: PutOutcome, reply: Reply<Kept>) {
         self.answers.push((outcome, reply));

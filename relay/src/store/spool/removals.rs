@@ -8,6 +8,7 @@ use std::io;
 use valise_protocol::id::{Address, EnvelopeDigest};
 use valise_protocol::time::Timestamp;
 
+use super::deposits::Batch;
 use super::disk::{is_unreadable, pass_if_full, readable};
 use super::index::{BlindReader, Entry, Name, io_error};
 use super::keys::Mark;
@@ -113,6 +114,39 @@ impl Shared {
 
 /// Slots to be changed: to another record, or wiped.
 pub(super) type Edits = BTreeMap<Place, Option<Record>>;
+
+/// Whether nothing that is stored, or decided and on its way to the disk, is what a removal names: then it can be answered at once.
+/// Anybody may ask to have removed what never was, and a removal that is carried out holds all deposits and puts up.
+pub(super) fn finds_nothing<'a>(
+    shared: &Shared,
+    mut coming: impl Iterator<Item = &'a Batch> + Clone,
+    removal: &Removal,
+) -> bool {
+    let index = &shared.index;
+    match removal {
+        Removal::Collected {
+            mailbox, digests, ..
+        } => {
+            let mailbox = index.blind(mailbox);
+            digests.iter().all(|digest| {
+                let digest = index.blind_digest(mailbox, digest);
+                index.find_digest(digest).is_none()
+                    && !coming
+                        .clone()
+                        .any(|batch| batch.brings(|names| names.digest == digest))
+            })
+        }
+        Removal::Withdrawn { mailbox, withdraw } => {
+            let withdraw = index.names(mailbox, withdraw, &[0; 16]).withdraw;
+            index.find_withdraw(withdraw).is_none()
+                && !coming.any(|batch| batch.brings(|names| names.withdraw == withdraw))
+        }
+        Removal::Deleted(namespace) => {
+            !shared.parcels.know(*namespace) && !coming.any(|batch| batch.puts.bring(*namespace))
+        }
+        Removal::Settled { .. } | Removal::Expired(_) => false,
+    }
+}
 
 /// Does in the index what a removal asks for, and notes in `edits` what has to follow on the disk.
 /// Returns how many envelopes or parcels are gone for everybody.
