@@ -159,6 +159,37 @@ fn a_parcel_that_cannot_be_read_is_removed_with_the_others_for_good() {
 }
 
 #[test]
+fn a_later_parcel_that_cannot_be_read_takes_no_earlier_ones_place() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        laden(dir.path()).await.close().await.unwrap();
+        let paths = segments(dir.path());
+        let before = fs::read(&paths[0]).unwrap();
+        flip(&paths[0], extent(0).start);
+        let store = Spool::open(config(dir.path())).unwrap();
+        assert_eq!(cargo(&store).await, [2, 3, 4, 5]);
+        store.put_parcel(put(1, 1, 1, 1)).await.unwrap();
+        store.close().await.unwrap();
+        drop(store);
+        // As a crash in the middle of a move leaves it: the parcel is there twice, and the later one cannot be read.
+        fs::write(&paths[0], before).unwrap();
+        let disk = PowerDisk::new();
+        let Range { start, end } = extent(1);
+        disk.spoil(&paths[2], start as u64..end as u64);
+        let store = Spool::open_on(Box::new(disk), config(dir.path())).unwrap();
+        assert_eq!(cargo(&store).await, [1, 2, 3, 4, 5]);
+        assert_eq!(store.usage().await.unwrap().damaged, 1);
+        // Both go together.
+        assert_eq!(store.delete_parcels(namespace(1)).await.unwrap(), 2);
+        store.close().await.unwrap();
+        drop(store);
+        let store = Spool::open(config(dir.path())).unwrap();
+        assert_eq!(cargo(&store).await, [3, 4, 5]);
+        store.close().await.unwrap();
+    });
+}
+
+#[test]
 fn a_missing_or_truncated_segment_of_parcels_is_noticed_and_costs_no_other() {
     runtime().block_on(async {
         let dir = tempfile::tempdir().unwrap();

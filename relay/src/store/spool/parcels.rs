@@ -84,6 +84,21 @@ impl Parcels {
         places
     }
 
+    /// Where there is another of this name, sets this one aside without having noted it. Whether there is.
+    pub fn yield_to_twin(&self, parcel: &Parcel, place: Place) -> bool {
+        let mut known = self.known_mut();
+        let twin = known.entries.contains_key(&parcel.name);
+        if twin {
+            known.aside.push(Aside {
+                name: parcel.name,
+                place,
+                day: parcel.day,
+                account: parcel.account,
+            });
+        }
+        twin
+    }
+
     /// Whether there is anything of an attachment, or was set aside.
     pub fn know(&self, namespace: Mark) -> bool {
         let known = self.known();

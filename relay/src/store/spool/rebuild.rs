@@ -120,8 +120,16 @@ impl<'a> Rebuild<'a> {
                     self.wipes.insert(place, None);
                     return Ok(());
                 }
-                // It stays in the index: whoever polls it may have more luck.
-                None => counts.damaged_at(place, "a payload cannot be read"),
+                None => {
+                    counts.damaged_at(place, "a payload cannot be read");
+                    // What there is of the same parcel may be whole: it neither gives way nor is wiped.
+                    if let Body::Parcel(parcel) = &record.body
+                        && self.shared.parcels.yield_to_twin(parcel, place)
+                    {
+                        return Ok(());
+                    }
+                    // It stays in the index: whoever polls it may have more luck.
+                }
             }
         }
         self.note(record.body, place)
