@@ -22,6 +22,7 @@ pub struct Admission {
     connections: Arc<AtomicUsize>,
     handshakes: Arc<AtomicUsize>,
     links: Arc<AtomicUsize>,
+    bulk: Arc<AtomicUsize>,
     limits: Limits,
 }
 
@@ -33,7 +34,11 @@ struct Limits {
     retry_connections: usize,
 }
 
-/// One place among the connections, handshakes or links; given back when it is dropped.
+/// How many links may carry parcels at full speed at the same time: as many as 32 clients have. What all links hold together stays
+/// below the memory that the unit allows because of this number (link/conversation.rs counts it).
+pub const LINKS_OF_PARCELS: usize = 512;
+
+/// One place among the connections, handshakes, links or links of parcels; given back when it is dropped.
 #[derive(Debug)]
 pub struct Place(Arc<AtomicUsize>);
 
@@ -62,6 +67,7 @@ impl Admission {
             connections: counter(),
             handshakes: counter(),
             links: counter(),
+            bulk: counter(),
             limits,
         }
     }
@@ -93,6 +99,11 @@ impl Admission {
     /// Takes a place among the links, `None` when all are taken.
     pub fn link(&self) -> Option<Place> {
         Place::take(&self.links, self.limits.links)
+    }
+
+    /// Takes a place among the links that carry parcels at full speed, `None` when all are taken.
+    pub fn link_of_parcels(&self) -> Option<Place> {
+        Place::take(&self.bulk, LINKS_OF_PARCELS)
     }
 
     /// How many there are now.

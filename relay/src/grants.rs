@@ -1,5 +1,7 @@
 //! Grants: leave to put parcels on the account of an inbox, given with every deposit in it (spec §9.5). In memory only: after a
 //! restart, and when too many were given since, a client deposits the same submission again and has another.
+//!
+//! Who deposits over and over in one inbox costs that inbox its older grants, and no other.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,8 +18,8 @@ pub(crate) struct Grants(Mutex<Known>);
 #[derive(Default)]
 struct Known {
     given: HashMap<Grant, Leave>,
-    /// Oldest first.
-    order: VecDeque<Grant>,
+    /// Of each account that has any, oldest first.
+    order: HashMap<MailboxId, VecDeque<Grant>>,
 }
 
 struct Leave {
@@ -39,10 +41,8 @@ impl Grants {
         let grant = Grant::from_bytes(bytes);
         let mut known = self.known();
         if let Some(account) = account {
-            if known.order.len() >= MOST
-                && let Some(oldest) = known.order.pop_front()
-            {
-                known.given.remove(&oldest);
+            if known.given.len() >= MOST {
+                known.make_room();
             }
             let leave = Leave {
                 account,
@@ -50,7 +50,7 @@ impl Grants {
                 until: now.plus(GOOD_FOR_SECONDS),
             };
             known.given.insert(grant, leave);
-            known.order.push_back(grant);
+            known.order.entry(account).or_default().push_back(grant);
         }
         grant
     }
@@ -80,6 +80,24 @@ impl Grants {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    /// Forgets the oldest grant of the account that has the most. There are no more accounts than inboxes.
+    fn make_room(&mut self) {
+        let most = self.order.iter().max_by_key(|(_, grants)| grants.len());
+        let Some(most) = most.map(|(account, _)| *account) else {
+            return;
+        };
+        if let Some(grants) = self.order.get_mut(&most) {
+            if let Some(oldest) = grants.pop_front() {
+                self.given.remove(&oldest);
+            }
+            if grants.is_empty() {
+                self.order.remove(&most);
+            }
+        }
     }
 }
 
@@ -148,5 +166,23 @@ mod tests {
         assert_eq!(grants.take(&first, NOW), None);
         assert_eq!(grants.take(&second, NOW), Some(INBOX));
         assert_eq!(grants.known().given.len(), MOST);
+    }
+
+    #[test]
+    fn deposits_in_one_inbox_take_no_grant_of_another() {
+        let grants = Grants::default();
+        let other = MailboxId::from_bytes([2; 32]);
+        let theirs: Vec<_> = (0..10).map(|_| give(&grants, Some(other))).collect();
+        let first = give(&grants, Some(INBOX));
+        for _ in 0..2 * MOST {
+            give(&grants, Some(INBOX));
+        }
+        assert_eq!(grants.take(&first, NOW), None);
+        for grant in &theirs {
+            assert_eq!(grants.take(grant, NOW), Some(other));
+        }
+        assert_eq!(grants.known().given.len(), MOST);
+        let remembered = grants.known().order.values().map(VecDeque::len).sum();
+        assert_eq!(MOST, remembered);
     }
 }

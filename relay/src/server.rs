@@ -95,7 +95,8 @@ async fn connection<S: Store>(
 /// Carries the links of one connection; gives the code to close it with.
 async fn carry<S: Store>(connection: &Connection, shared: &Arc<Shared<S>>) -> VarInt {
     let mut links = JoinSet::new();
-    let windows = Arc::new(Windows::new(connection.clone()));
+    let windows = Windows::new(connection.clone(), Arc::clone(&shared.admission));
+    let windows = Arc::new(windows);
     let begun = Instant::now();
     let mut quiet_since = begun;
     loop {

@@ -4,28 +4,34 @@
 //! the connection is what holds a client back: [`WINDOW_LINKS`] for all its links together, until one of them has put a parcel
 //! under a grant. It is never lowered: quinn 0.11 forgets, when it is raised again, what it was lowered by, so that a client that
 //! opens and closes links could have more and more.
+//!
+//! Each such link takes one of [`LINKS_OF_PARCELS`](crate::admission::LINKS_OF_PARCELS) places of the whole relay. Where none is left, it
+//! goes on in the window that its connection has. A place that raised the window of a connection is taken until that ends.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use quinn::{Connection, VarInt};
 
+use crate::admission::{Admission, Place};
 use crate::quic::{WINDOW_BEFORE, WINDOW_BULK, WINDOW_LINKS, WINDOW_SEND};
 
 /// The windows of one connection.
 pub struct Windows {
     connection: Connection,
+    admission: Arc<Admission>,
     links: Mutex<Links>,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Links {
     /// Whether any was ever established.
     any: bool,
-    /// How many put parcels, now and at most.
-    putting: u32,
-    most_putting: u32,
-    /// How many are given parcels now.
-    getting: u32,
+    /// How many put parcels now.
+    putting: usize,
+    /// As many as put parcels at most.
+    places_to_put: Vec<Place>,
+    /// As many as are given parcels now.
+    getting: Vec<Place>,
 }
 
 /// What an established link does to the windows of its connection, until it is dropped.
@@ -45,9 +51,10 @@ pub enum Bulk {
 
 impl Windows {
     /// Of a connection that has no link yet.
-    pub fn new(connection: Connection) -> Self {
+    pub fn new(connection: Connection, admission: Arc<Admission>) -> Self {
         Self {
             connection,
+            admission,
             links: Mutex::default(),
         }
     }
@@ -60,42 +67,52 @@ impl Windows {
             .any
     }
 
-    fn change(&self, change: impl FnOnce(&mut Links)) {
+    fn change<T>(&self, change: impl FnOnce(&mut Links) -> T) -> T {
         let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut links);
+        let changed = change(&mut links);
         self.connection.set_receive_window(links.receive());
         self.connection.set_send_window(links.send());
+        changed
     }
 }
 
 impl Links {
-    fn receive(self) -> VarInt {
+    fn receive(&self) -> VarInt {
         let established = if self.any {
             WINDOW_LINKS
         } else {
             WINDOW_BEFORE
         };
-        (established + self.most_putting * WINDOW_BULK).into()
+        (established + self.places_to_put.len() as u32 * WINDOW_BULK).into()
     }
 
-    fn send(self) -> u64 {
-        WINDOW_SEND + u64::from(self.getting * WINDOW_BULK)
+    fn send(&self) -> u64 {
+        WINDOW_SEND + self.getting.len() as u64 * u64::from(WINDOW_BULK)
     }
 
-    fn begin(&mut self, bulk: Bulk) {
+    /// Whether there was a place.
+    fn begin(&mut self, bulk: Bulk, admission: &Admission) -> bool {
+        let place = match bulk {
+            Bulk::Puts if self.putting < self.places_to_put.len() => None,
+            Bulk::Puts | Bulk::Gets => match admission.link_of_parcels() {
+                None => return false,
+                place => place,
+            },
+        };
         match bulk {
             Bulk::Puts => {
                 self.putting += 1;
-                self.most_putting = self.most_putting.max(self.putting);
+                self.places_to_put.extend(place);
             }
-            Bulk::Gets => self.getting += 1,
+            Bulk::Gets => self.getting.extend(place),
         }
+        true
     }
 
     fn end(&mut self, bulk: Bulk) {
         match bulk {
             Bulk::Puts => self.putting -= 1,
-            Bulk::Gets => self.getting -= 1,
+            Bulk::Gets => drop(self.getting.pop()),
         }
     }
 }
@@ -110,12 +127,15 @@ impl Window {
         }
     }
 
-    /// Makes room for parcels, one way: the first that the link proved to carry them.
-    pub fn widen(&mut self, bulk: Bulk) {
+    /// Makes room for parcels, one way: the first that the link proved to carry them. Whether there is room; where the relay has no
+    /// place left, there may be at the next parcel.
+    pub fn widen(&mut self, bulk: Bulk) -> bool {
         if self.bulk.is_none() {
-            self.bulk = Some(bulk);
-            self.windows.change(|links| links.begin(bulk));
+            let admission = &self.windows.admission;
+            let begun = self.windows.change(|links| links.begin(bulk, admission));
+            self.bulk = begun.then_some(bulk);
         }
+        self.bulk.is_some()
     }
 }
 
@@ -132,23 +152,52 @@ mod tests {
     use valise_protocol::limits::LINKS;
 
     use super::*;
+    use crate::admission::LINKS_OF_PARCELS;
+    use crate::config::Config;
 
     #[test]
     fn windows_grow_with_links_that_carry_parcels_and_have_an_end() {
+        let admission = Admission::new(&Config::default());
         let mut links = Links::default();
         assert_eq!(links.receive(), VarInt::from_u32(WINDOW_BEFORE));
         links.any = true;
         assert_eq!(links.receive(), VarInt::from_u32(WINDOW_LINKS));
         for _ in 0..100 {
-            (0..LINKS).for_each(|_| links.begin(Bulk::Puts));
+            (0..LINKS).for_each(|_| assert!(links.begin(Bulk::Puts, &admission)));
             (0..LINKS).for_each(|_| links.end(Bulk::Puts));
         }
         let most = LINKS as u32 * WINDOW_BULK;
         assert_eq!(links.receive(), VarInt::from_u32(WINDOW_LINKS + most));
         assert_eq!(links.send(), WINDOW_SEND);
-        (0..LINKS).for_each(|_| links.begin(Bulk::Gets));
+        (0..LINKS).for_each(|_| assert!(links.begin(Bulk::Gets, &admission)));
         assert_eq!(links.send(), WINDOW_SEND + u64::from(most));
         (0..LINKS).for_each(|_| links.end(Bulk::Gets));
         assert_eq!(links.send(), WINDOW_SEND);
+    }
+
+    #[test]
+    fn windows_of_all_connections_together_have_an_end() {
+        let admission = Admission::new(&Config::default());
+        let mut connections: Vec<Links> = Vec::new();
+        let mut wide = 0;
+        for number in 0..=LINKS_OF_PARCELS / LINKS {
+            let mut links = Links::default();
+            let bulk = [Bulk::Puts, Bulk::Gets][number % 2];
+            wide += (0..LINKS).filter(|_| links.begin(bulk, &admission)).count();
+            connections.push(links);
+        }
+        assert_eq!(wide, LINKS_OF_PARCELS);
+        let last = connections.pop();
+        assert_eq!(last.map(|links| links.send()), Some(WINDOW_SEND));
+        // Nothing is taken back of what puts were given, until their connection ends: a place there can be used again only there.
+        connections[0].end(Bulk::Puts);
+        let mut other = Links::default();
+        assert!(!other.begin(Bulk::Puts, &admission));
+        assert!(connections[0].begin(Bulk::Puts, &admission));
+        connections[1].end(Bulk::Gets);
+        assert!(other.begin(Bulk::Puts, &admission));
+        drop(connections);
+        assert!((1..LINKS_OF_PARCELS).all(|_| other.begin(Bulk::Puts, &admission)));
+        assert!(!other.begin(Bulk::Puts, &admission));
     }
 }

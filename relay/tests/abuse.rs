@@ -14,11 +14,11 @@ use quinn::{Endpoint, EndpointConfig, TokioRuntime};
 use tokio::time::timeout;
 use valise_protocol::id::{Address, EnvelopeDigest, MailboxId, Namespace, WithdrawHash};
 use valise_protocol::key::DhSecret;
-use valise_protocol::limits::{ENVELOPE, FRAME, FRAME_PLAIN};
+use valise_protocol::limits::{ENVELOPE, FRAME, FRAME_PLAIN, PARCEL};
 use valise_protocol::parcel::{ParcelBuffer, ParcelSet};
 use valise_protocol::time::Timestamp;
 use valise_protocol::wire::{Answer, Kept, Refusal, Request, RequestKind, Stored, Target};
-use valise_relay::admission::Admission;
+use valise_relay::admission::{Admission, LINKS_OF_PARCELS};
 use valise_relay::clock::Clock;
 use valise_relay::config::Config;
 use valise_relay::identity::Identity;
@@ -144,8 +144,16 @@ async fn deposited(client: &Client, target: Target) -> bool {
     )
 }
 
-#[tokio::test]
-async fn a_panic_in_a_worker_costs_one_connection() {
+/// A relay of which a test holds the parts.
+struct Parts<S> {
+    shared: Arc<Shared<S>>,
+    addr: SocketAddr,
+    stopper: stop::Stopper,
+    serving: tokio::task::JoinHandle<()>,
+    _dir: tempfile::TempDir,
+}
+
+fn parts_on<S: Store>(store: S) -> Parts<S> {
     let dir = tempfile::tempdir().unwrap();
     Identity::create(dir.path(), &mut rng(), NOW).unwrap();
     let socket = quic::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
@@ -158,7 +166,7 @@ async fn a_panic_in_a_worker_costs_one_connection() {
     let endpoint =
         Endpoint::new(EndpointConfig::default(), Some(transport), socket, runtime).unwrap();
     let (stopper, stop) = stop::pair();
-    let store = Arc::new(Defective(Memory::new(config.ceilings())));
+    let store = Arc::new(store);
     let shared = Arc::new(Shared {
         service: Service::new(store, &config, stop.clone()),
         identity,
@@ -168,7 +176,24 @@ async fn a_panic_in_a_worker_costs_one_connection() {
         stop,
     });
     let serving = tokio::spawn(server::run(endpoint, Arc::clone(&shared)));
+    Parts {
+        shared,
+        addr,
+        stopper,
+        serving,
+        _dir: dir,
+    }
+}
 
+#[tokio::test]
+async fn a_panic_in_a_worker_costs_one_connection() {
+    let Parts {
+        shared,
+        addr,
+        stopper,
+        serving,
+        _dir,
+    } = parts_on(Defective(Memory::new(config().ceilings())));
     let connect = || Client::connect(addr, ClientSettings::default());
     let (victim, bystander) = (connect().await.unwrap(), connect().await.unwrap());
     assert!(!deposited(&victim, Target::Return).await);
@@ -183,6 +208,51 @@ async fn a_panic_in_a_worker_costs_one_connection() {
         shared.admission.load(),
         valise_relay::admission::Load::default()
     );
+}
+
+#[tokio::test]
+async fn a_link_carries_parcels_when_no_place_for_wide_ones_is_left() {
+    let store = Memory::new(config().ceilings());
+    let address = Address::from_bytes([1; 32]);
+    store.allow_inbox(address).await.unwrap();
+    let relay = parts_on(store);
+    let places = || (0..).map_while(|_| relay.shared.admission.link_of_parcels());
+    let mut taken: Vec<_> = places().collect();
+    assert_eq!(taken.len(), LINKS_OF_PARCELS);
+    let client = Client::connect(relay.addr, ClientSettings::default());
+    let client = client.await.unwrap();
+    let key = DhSecret::from_bytes(&[1; 32]);
+    let given = &mut client.link().await;
+    let plain = deposit(Target::Inbox).encode();
+    let given = exchange(given, &plain, RequestKind::Deposit).await;
+    let Some(Answer::Stored(Stored::New, grant)) = given else {
+        panic!("{given:?}");
+    };
+    let mut linked = client.link_as(&key).await;
+    for index in 0..4 {
+        if index == 3 {
+            taken.pop();
+        }
+        let put = Request::Put {
+            namespace: Namespace::of_writer(key.public().as_bytes()),
+            index,
+            grant,
+            parcel: ParcelBuffer::from_sealed(vec![1; PARCEL]).unwrap(),
+        };
+        let kept = exchange(&mut linked, &put.encode(), RequestKind::Put).await;
+        assert!(matches!(kept, Some(Answer::Kept(Kept::New))), "{kept:?}");
+        // It took the one that was left, and no other.
+        assert_eq!(places().count(), 0, "{index}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let (mut send, _recv) = client.connection.open_bi().await.unwrap();
+        let credit = send.write(&vec![0; 4 << 20]).await.unwrap();
+        send.reset(0_u32.into()).unwrap();
+        let narrow = quic::WINDOW_LINKS as usize;
+        assert_eq!(credit > narrow, index == 3, "{index}: {credit}");
+    }
+    relay.stopper.stop();
+    client.connection.close(0_u32.into(), b"");
+    relay.serving.await.unwrap();
 }
 
 /// They take every link that there is, so that only their deadlines let anybody else in.

@@ -113,6 +113,83 @@ fn a_flipped_bit_in_a_parcel_costs_that_parcel_only() {
 }
 
 #[test]
+fn a_parcel_that_cannot_be_read_is_removed_with_the_others_for_good() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        let (whole, hurt) = (dir.path().join("whole"), dir.path().join("hurt"));
+        let store = laden(&whole).await;
+        // Another on another account, so that the segment stays.
+        store.put_parcel(put(2, 4, 6, 6)).await.unwrap();
+        store.close().await.unwrap();
+        drop(store);
+        for removal in ["delete", "expire", "inbox", "put"] {
+            copy(&whole, &hurt);
+            let sound = fs::read(&segments(&hurt)[0]).unwrap();
+            flip(&segments(&hurt)[0], extent(0).start);
+            let store = Spool::open(config(&hurt)).unwrap();
+            assert_eq!(cargo(&store).await, [2, 3, 4, 5]);
+            match removal {
+                "delete" => assert_eq!(store.delete_parcels(namespace(1)).await.unwrap(), 1),
+                "expire" => drop(store.expire(Timestamp::from_seconds(40 * 86_400)).await),
+                "inbox" => drop(store.remove_inbox(address(1)).await.unwrap()),
+                _ => drop(store.put_parcel(put(1, 1, 1, 1)).await.unwrap()),
+            }
+            store.close().await.unwrap();
+            drop(store);
+            // As if the sector had recovered: the slot that told where the parcel was is gone.
+            if let Some(first) = segments(&hurt).first()
+                && first.file_name() == segments(&whole)[0].file_name()
+            {
+                let mut bytes = fs::read(first).unwrap();
+                assert!(bytes[..256].iter().all(|byte| *byte == 0), "{removal}");
+                bytes[extent(0)].copy_from_slice(&sound[extent(0)]);
+                fs::write(first, bytes).unwrap();
+            }
+            let store = Spool::open(config(&hurt)).unwrap();
+            let left: &[u32] = match removal {
+                "delete" => &[3, 4, 5],
+                "put" => &[1, 2, 3, 4, 5],
+                _ => &[],
+            };
+            assert_eq!(cargo(&store).await, left, "{removal}");
+            assert_eq!(store.usage().await.unwrap().damaged, 0, "{removal}");
+            store.close().await.unwrap();
+        }
+    });
+}
+
+#[test]
+fn a_later_parcel_that_cannot_be_read_takes_no_earlier_ones_place() {
+    runtime().block_on(async {
+        let dir = tempfile::tempdir().unwrap();
+        laden(dir.path()).await.close().await.unwrap();
+        let paths = segments(dir.path());
+        let before = fs::read(&paths[0]).unwrap();
+        flip(&paths[0], extent(0).start);
+        let store = Spool::open(config(dir.path())).unwrap();
+        assert_eq!(cargo(&store).await, [2, 3, 4, 5]);
+        store.put_parcel(put(1, 1, 1, 1)).await.unwrap();
+        store.close().await.unwrap();
+        drop(store);
+        // As a crash in the middle of a move leaves it: the parcel is there twice, and the later one cannot be read.
+        fs::write(&paths[0], before).unwrap();
+        let disk = PowerDisk::new();
+        let Range { start, end } = extent(1);
+        disk.spoil(&paths[2], start as u64..end as u64);
+        let store = Spool::open_on(Box::new(disk), config(dir.path())).unwrap();
+        assert_eq!(cargo(&store).await, [1, 2, 3, 4, 5]);
+        assert_eq!(store.usage().await.unwrap().damaged, 1);
+        // Both go together.
+        assert_eq!(store.delete_parcels(namespace(1)).await.unwrap(), 2);
+        store.close().await.unwrap();
+        drop(store);
+        let store = Spool::open(config(dir.path())).unwrap();
+        assert_eq!(cargo(&store).await, [3, 4, 5]);
+        store.close().await.unwrap();
+    });
+}
+
+#[test]
 fn a_missing_or_truncated_segment_of_parcels_is_noticed_and_costs_no_other() {
     runtime().block_on(async {
         let dir = tempfile::tempdir().unwrap();

@@ -1,13 +1,15 @@
 //! Requests on an established link, and their answers (spec §7.3). One half reads, the other writes the answers in the order of
 //! the requests.
 //!
-//! Each request takes a *turn* before it is read, and gives it back when its answer is written. A get or a put takes one of
-//! three: one is read while two are answered. Any other takes all of them, and so is alone.
+//! Each request takes a *turn* before it is read, and gives it back when its answer is written. There is one, so that each request is
+//! alone. A link that carries parcels, and has one of the relay's places for such links, has three: a get or a put takes one of them,
+//! so that one is read while two are answered, and any other request takes all.
 //!
-//! What a link makes the relay hold stays under 2 MiB: see the assertion at the end.
+//! What a link makes the relay hold, and all of them together, has an end: see the constants and the test at the end.
 
 use std::future::pending;
 use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use getrandom::SysRng;
@@ -29,7 +31,7 @@ use crate::windows::{Bulk, Window};
 
 /// A kind that is answered in one frame: for a first frame of no kind (spec §7.3).
 const ONE_FRAME: RequestKind = RequestKind::Publish;
-/// One request that is read, and two that are answered.
+/// On a link of parcels: one request that is read, and two that are answered.
 const TURNS: u32 = 3;
 
 /// Reads and answers until either side ends the link.
@@ -39,7 +41,7 @@ pub(super) async fn converse<S: Store>(
     (client, link): (DhPublic, Link),
     window: &mut Window,
 ) -> Ended {
-    let (link, turns) = (Mutex::new(link), Semaphore::new(TURNS as usize));
+    let (link, turns) = (Mutex::new(link), Turns::new());
     let (hand_over, handed_over) = channel(TURNS as usize);
     let reading = Reading {
         shared,
@@ -52,6 +54,7 @@ pub(super) async fn converse<S: Store>(
         shared,
         send,
         link: &link,
+        turns: &turns,
         window,
     };
     let read = async {
@@ -61,6 +64,33 @@ pub(super) async fn converse<S: Store>(
     tokio::select! {
         ended = writing.run(handed_over) => ended,
         ended = read => ended,
+    }
+}
+
+/// The turns of a link. While there is one, whoever has it is alone, so that their number never changes under a reader.
+struct Turns {
+    free: Semaphore,
+    wide: AtomicBool,
+}
+
+impl Turns {
+    fn new() -> Self {
+        Self {
+            free: Semaphore::new(1),
+            wide: AtomicBool::new(false),
+        }
+    }
+
+    /// How many there are.
+    fn all(&self) -> u32 {
+        let wide = self.wide.load(Ordering::Acquire);
+        if wide { TURNS } else { 1 }
+    }
+
+    fn widen(&self) {
+        if !self.wide.swap(true, Ordering::AcqRel) {
+            self.free.add_permits(TURNS as usize - 1);
+        }
     }
 }
 
@@ -98,14 +128,14 @@ struct Reading<'a, S> {
     client: DhPublic,
     recv: &'a mut RecvStream,
     link: &'a Mutex<Link>,
-    turns: &'a Semaphore,
+    turns: &'a Turns,
 }
 
 impl<'a, S: Store> Reading<'a, S> {
     async fn run(mut self, hand_over: Sender<(Next, SemaphorePermit<'a>)>) {
         let mut stopping = false;
         loop {
-            let Ok(mut turn) = self.turns.acquire().await else {
+            let Ok(mut turn) = self.turns.free.acquire().await else {
                 return;
             };
             // A request that has begun to arrive is answered, also when the relay stops; one more after that is not.
@@ -116,7 +146,8 @@ impl<'a, S: Store> Reading<'a, S> {
                 self.request().await
             };
             if !may_follow(&read) {
-                let Ok(others) = self.turns.acquire_many(TURNS - 1).await else {
+                let others = self.turns.all() - 1;
+                let Ok(others) = self.turns.free.acquire_many(others).await else {
                     return;
                 };
                 turn.merge(others);
@@ -187,7 +218,7 @@ impl<'a, S: Store> Reading<'a, S> {
                     read?;
                     return Ok(byte[0]);
                 }
-                Err(_) if self.turns.available_permits() + 1 < TURNS as usize => (),
+                Err(_) if self.turns.free.available_permits() + 1 < self.turns.all() as usize => (),
                 Err(_) => return Err(Reset::Slow.into()),
             }
         }
@@ -216,6 +247,7 @@ struct Writing<'a, S> {
     shared: &'a Shared<S>,
     send: &'a mut SendStream,
     link: &'a Mutex<Link>,
+    turns: &'a Turns,
     window: &'a mut Window,
 }
 
@@ -243,12 +275,15 @@ impl<S: Store> Writing<'_, S> {
         Ended::Lost
     }
 
-    /// Who has put a parcel under a grant, or was given one, may have more in flight from now on.
+    /// Who has put a parcel under a grant, or was given one, may have more in flight from now on, if the relay has a place for it.
     fn make_room(&mut self, answer: &Answer) {
-        match answer {
+        let wide = match answer {
             Answer::Kept(Kept::New) => self.window.widen(Bulk::Puts),
             Answer::Parcel(Some(_)) => self.window.widen(Bulk::Gets),
-            _ => (),
+            _ => false,
+        };
+        if wide {
+            self.turns.widen();
         }
     }
 
@@ -257,19 +292,32 @@ impl<S: Store> Writing<'_, S> {
         // It is the same in every session. It fails only on a stream that is gone, which the next write notices.
         let priority = i32::from(!matches!(kind, RequestKind::Poll | RequestKind::Get));
         let _ = self.send.set_priority(priority);
-        let plain = answer.encode(kind);
+        let plain = unpadded(answer.encode(kind));
         drop(answer);
-        let sealed = lock(self.link).seal(&plain).map_err(|_| Ended::Lost)?;
-        drop(plain);
-        for frame in sealed.chunks(FRAME) {
+        for number in 0..kind.frames_down() {
+            let frame = plain.chunks(FRAME_PLAIN).nth(number);
+            let sealed = lock(self.link).seal(frame.unwrap_or(&[0; FRAME_PLAIN]));
+            let sealed = sealed.map_err(|_| Ended::Lost)?;
             let send = &mut *self.send;
             within(self.shared.config.idle(), async {
-                Ok(send.write_all(frame).await?)
+                Ok(send.write_all(&sealed).await?)
             })
             .await?;
         }
         Ok(())
     }
+}
+
+/// Gives back the memory of the frames at the end that are all zeros: a get that is refused is answered in sixteen frames, and
+/// whoever asks may leave them unread.
+fn unpadded(mut plain: Vec<u8>) -> Vec<u8> {
+    let used = plain.iter().rposition(|byte| *byte != 0);
+    plain.truncate(
+        used.map_or(0, |last| last + 1)
+            .next_multiple_of(FRAME_PLAIN),
+    );
+    plain.shrink_to_fit();
+    plain
 }
 
 /// Whether another request may follow before this one is answered.
@@ -295,14 +343,52 @@ fn lock(link: &Mutex<Link>) -> std::sync::MutexGuard<'_, Link> {
     link.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a link of parcels makes the relay hold: what waits in its window; a request that is read, as frames and decoded; one
-/// parcel that is stored or looked up; and an answer that is written, opened and sealed. Before it has a grant, a link has less: a
-/// deposit in as many forms.
+/// What a request makes the relay hold: its frames while it is read; the parcel in it, or the one that was looked up; or its answer and
+/// the frame of it that is written. What is decoded or encoded is there twice, for a moment and once for each thread.
+const REQUEST: usize = 16 * FRAME_PLAIN + FRAME;
+/// What a link of parcels makes the relay hold beyond what any link does: its window, and two more requests.
+const OF_PARCELS: usize = WINDOW_BULK as usize + (TURNS as usize - 1) * REQUEST;
+
 const _: () = assert!(
-    WINDOW_BULK as usize
-        + (FRAME + 16 * FRAME_PLAIN + PARCEL)
-        + PARCEL
-        + 16 * (FRAME_PLAIN + FRAME)
-        < 2 << 20
-        && (WINDOW_LINKS as usize) + 5 * 4 * FRAME < 512 << 10
+    PARCEL < REQUEST
+        && (WINDOW_LINKS as usize) + REQUEST < 512 << 10
+        && REQUEST + OF_PARCELS < 2 << 20
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::LINKS_OF_PARCELS;
+    use crate::config::Config;
+    use crate::quic::WINDOW_SEND;
+
+    #[test]
+    fn what_all_links_hold_fits_into_the_memory_that_the_unit_allows() {
+        let Config {
+            connections, links, ..
+        } = Config::default();
+        let in_flight = WINDOW_LINKS as usize + WINDOW_SEND as usize;
+        // Each link in a connection of its own, and all other connections that there may be: docs/operate.md, `connections`.
+        let held = links * (in_flight + REQUEST)
+            + LINKS_OF_PARCELS * OF_PARCELS
+            + (connections - links) * (128 << 10);
+        // For the store and all else.
+        let rest = 192 << 20;
+        assert!(held + rest < 2 << 30, "{} MiB", held >> 20);
+        assert!(include_str!("../../../docs/operate.md").contains("\nMemoryMax=2G\n"));
+    }
+
+    #[test]
+    fn a_refused_get_holds_one_frame_of_its_answer_and_a_parcel_all() {
+        let refused = Answer::Refused(Refusal::NotADevice).encode(RequestKind::Get);
+        let short = unpadded(refused.clone());
+        assert_eq!(
+            (short.len(), refused.len()),
+            (FRAME_PLAIN, 16 * FRAME_PLAIN)
+        );
+        assert!(short.capacity() < 2 * FRAME_PLAIN && refused.starts_with(&short));
+        assert!(refused[short.len()..].iter().all(|byte| *byte == 0));
+        let full = vec![1; 16 * FRAME_PLAIN];
+        assert_eq!(unpadded(full.clone()), full);
+    }
+}

@@ -227,6 +227,11 @@ impl Batch {
         })
     }
 
+    /// Whether an envelope of such a name is among them, replaced or not.
+    pub fn brings(&self, wanted: impl Fn(&Names) -> bool) -> bool {
+        self.kept.iter().any(|kept| wanted(&kept.names))
+    }
+
     fn tally(&self, by: &Deciding<'_>, mailbox: Name) -> Tally {
         let before = || by.before?.tallies.get(&mailbox);
         let pending = self.tallies.get(&mailbox).or_else(before).copied();

@@ -62,6 +62,12 @@ impl Flights {
         aloft.is_some_and(|flight| !flight.carried.is_empty())
     }
 
+    /// What is decided and not in the index yet.
+    pub fn batches(&self) -> impl Iterator<Item = &Batch> + Clone {
+        let aloft = self.aloft.as_ref().map(|flight| &flight.batch);
+        aloft.into_iter().chain([&self.batch])
+    }
+
     /// Whether anything waits for the next start: what is to be written, or answers that must not come before others.
     fn is_boarding(&self) -> bool {
         !self.load.is_empty() || !self.batch.puts.is_empty()

@@ -21,6 +21,28 @@ struct Known {
     entries: BTreeMap<ParcelName, Entry>,
     /// How many each inbox has on its account.
     accounts: HashMap<Mark, u32>,
+    /// What was there and could not be read. It is told not to be there and is on no account; but its slots go when it is removed, or
+    /// it would be there again after a start.
+    aside: Vec<Aside>,
+}
+
+#[derive(Clone, Copy)]
+struct Aside {
+    name: ParcelName,
+    place: Place,
+    day: u32,
+    account: Mark,
+}
+
+/// Which parcels are removed together.
+#[derive(Clone, Copy)]
+pub(super) enum Doomed {
+    /// Those of an attachment.
+    Attachment(Mark),
+    /// Those on the account of an inbox.
+    Account(Mark),
+    /// Those that have expired.
+    Past(Timestamp),
 }
 
 #[derive(Clone, Copy)]
@@ -45,8 +67,8 @@ impl Parcels {
         Some((parcel, entry.place))
     }
 
-    /// Notes a parcel; gives the place of the one before, which is to be wiped.
-    pub fn insert(&self, parcel: &Parcel, place: Place) -> Option<Place> {
+    /// Notes a parcel; gives the places of those before, which are to be wiped.
+    pub fn insert(&self, parcel: &Parcel, place: Place) -> Vec<Place> {
         let mut known = self.known_mut();
         let entry = Entry {
             place,
@@ -56,14 +78,75 @@ impl Parcels {
         };
         *known.accounts.entry(parcel.account).or_default() += 1;
         let before = known.entries.insert(parcel.name, entry);
-        before.map(|before| known.forget(before))
+        let before = before.map(|before| known.forget(before));
+        let mut places = known.take_aside(|aside| aside.name == parcel.name);
+        places.extend(before);
+        places
     }
 
-    /// Forgets a parcel; gives its place.
-    pub fn remove(&self, name: ParcelName) -> Option<Place> {
+    /// Where there is another of this name, sets this one aside without having noted it. Whether there is.
+    pub fn yield_to_twin(&self, parcel: &Parcel, place: Place) -> bool {
         let mut known = self.known_mut();
-        let before = known.entries.remove(&name);
-        before.map(|before| known.forget(before))
+        let twin = known.entries.contains_key(&parcel.name);
+        if twin {
+            known.aside.push(Aside {
+                name: parcel.name,
+                place,
+                day: parcel.day,
+                account: parcel.account,
+            });
+        }
+        twin
+    }
+
+    /// Whether there is anything of an attachment, or was set aside.
+    pub fn know(&self, namespace: Mark) -> bool {
+        let known = self.known();
+        let mut aside = known.aside.iter();
+        known.entries.range(all_of(namespace)).next().is_some()
+            || aside.any(|aside| aside.name.namespace == namespace)
+    }
+
+    /// Forgets what is doomed: gives the places of what was there, and of what was set aside.
+    pub fn remove(&self, doomed: Doomed) -> (Vec<Place>, Vec<Place>) {
+        let mut known = self.known_mut();
+        let names: Vec<ParcelName> = match doomed {
+            Doomed::Attachment(namespace) => {
+                let range = known.entries.range(all_of(namespace));
+                range.map(|(name, _)| *name).collect()
+            }
+            Doomed::Account(account) => known.filter(|entry| entry.account == account),
+            Doomed::Past(now) => known.filter(|entry| expired(entry.day, now)),
+        };
+        let removed = names.iter().filter_map(|name| {
+            let entry = known.entries.remove(name);
+            entry.map(|entry| known.forget(entry))
+        });
+        let places = removed.collect();
+        let aside = known.take_aside(|aside| match doomed {
+            Doomed::Attachment(namespace) => aside.name.namespace == namespace,
+            Doomed::Account(account) => aside.account == account,
+            Doomed::Past(now) => expired(aside.day, now),
+        });
+        (places, aside)
+    }
+
+    /// Sets a parcel aside, unless it lies somewhere else now. Whether it did.
+    pub fn set_aside(&self, name: ParcelName, place: Place) -> bool {
+        let mut known = self.known_mut();
+        let entry = known.entries.get(&name).copied();
+        let Some(entry) = entry.filter(|entry| entry.place == place) else {
+            return false;
+        };
+        known.entries.remove(&name);
+        known.forget(entry);
+        known.aside.push(Aside {
+            name,
+            place,
+            day: entry.day,
+            account: entry.account,
+        });
+        true
     }
 
     /// Notes that a parcel lies somewhere else now.
@@ -97,29 +180,6 @@ impl Parcels {
         set
     }
 
-    /// All parcels of an attachment.
-    pub fn of_attachment(&self, namespace: Mark) -> Vec<ParcelName> {
-        let known = self.known();
-        let range = known.entries.range(all_of(namespace));
-        range.map(|(name, _)| *name).collect()
-    }
-
-    /// All parcels on the account of an inbox.
-    pub fn of_account(&self, account: &Mark) -> Vec<ParcelName> {
-        self.filter(|entry| entry.account == *account)
-    }
-
-    /// All parcels that have expired.
-    pub fn of_the_past(&self, now: Timestamp) -> Vec<ParcelName> {
-        self.filter(|entry| expired(entry.day, now))
-    }
-
-    fn filter(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<ParcelName> {
-        let known = self.known();
-        let found = known.entries.iter().filter(|(_, entry)| wanted(entry));
-        found.map(|(name, _)| *name).collect()
-    }
-
     fn known(&self) -> RwLockReadGuard<'_, Known> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -130,6 +190,16 @@ impl Parcels {
 }
 
 impl Known {
+    fn filter(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<ParcelName> {
+        let found = self.entries.iter().filter(|(_, entry)| wanted(entry));
+        found.map(|(name, _)| *name).collect()
+    }
+
+    fn take_aside(&mut self, wanted: impl Fn(&Aside) -> bool) -> Vec<Place> {
+        let taken = self.aside.extract_if(.., |aside| wanted(aside));
+        taken.map(|aside| aside.place).collect()
+    }
+
     /// Takes an entry off its account.
     fn forget(&mut self, entry: Entry) -> Place {
         if let Some(held) = self.accounts.get_mut(&entry.account) {

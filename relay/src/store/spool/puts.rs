@@ -113,6 +113,12 @@ impl Puts {
         self.kept.push((parcel, place));
     }
 
+    /// Whether a parcel of this attachment is among them.
+    pub fn bring(&self, namespace: Mark) -> bool {
+        let mut kept = self.kept.iter();
+        kept.any(|(parcel, _)| parcel.name.namespace == namespace)
+    }
+
     /// Answers a put when all that was decided before it is durable.
     pub fn answer(&mut self, outcome: PutOutcome, reply: Reply<Kept>) {
         self.answers.push((outcome, reply));
@@ -125,7 +131,7 @@ impl Puts {
     /// Brings the index up to date with what is durable now, and answers; returns the places to be wiped.
     pub fn publish(self, shared: &Shared) -> Vec<Place> {
         let kept = self.kept.iter();
-        let wipes = kept.filter_map(|(parcel, place)| shared.parcels.insert(parcel, *place));
+        let wipes = kept.flat_map(|(parcel, place)| shared.parcels.insert(parcel, *place));
         let wipes = wipes.collect();
         for (outcome, reply) in self.answers {
             let _ = reply.send(outcome);

@@ -120,8 +120,16 @@ impl<'a> Rebuild<'a> {
                     self.wipes.insert(place, None);
                     return Ok(());
                 }
-                // It stays in the index: whoever polls it may have more luck.
-                None => counts.damaged_at(place, "a payload cannot be read"),
+                None => {
+                    counts.damaged_at(place, "a payload cannot be read");
+                    // What there is of the same parcel may be whole: it neither gives way nor is wiped.
+                    if let Body::Parcel(parcel) = &record.body
+                        && self.shared.parcels.yield_to_twin(parcel, place)
+                    {
+                        return Ok(());
+                    }
+                    // It stays in the index: whoever polls it may have more luck.
+                }
             }
         }
         self.note(record.body, place)
@@ -135,9 +143,8 @@ impl<'a> Rebuild<'a> {
             Body::Envelope(envelope) => self.note_envelope(&envelope, place)?,
             Body::Parcel(parcel) => {
                 // A crash in the middle of a move leaves two; and one that was damaged may have been put again.
-                if let Some(before) = self.shared.parcels.insert(&parcel, place) {
-                    self.wipes.insert(before, None);
-                }
+                let before = self.shared.parcels.insert(&parcel, place).into_iter();
+                self.wipes.extend(before.map(|before| (before, None)));
             }
             Body::Inbox(address) => self.note_allowed(address, Standing::Inbox, place),
             Body::Reader(address) => self.note_allowed(address, Standing::Reader, place),

@@ -8,9 +8,11 @@ use std::io;
 use valise_protocol::id::{Address, EnvelopeDigest};
 use valise_protocol::time::Timestamp;
 
+use super::deposits::Batch;
 use super::disk::{is_unreadable, pass_if_full, readable};
 use super::index::{BlindReader, Entry, Name, io_error};
 use super::keys::Mark;
+use super::parcels::Doomed;
 use super::record::{Body, Envelope, ParcelName, Record};
 use super::segment::{Place, SLOT, Segment};
 use super::shared::Shared;
@@ -71,10 +73,9 @@ impl Shared {
         Ok(())
     }
 
-    /// Takes a parcel that cannot be read out of the index, unless it was moved meanwhile.
+    /// Takes a parcel that cannot be read out of the index, unless it was moved meanwhile. Its slot stays until it is removed, or put again.
     pub fn set_parcel_aside(&self, name: ParcelName, place: Place) {
-        if self.parcels.find(name).is_some_and(|it| it.1 == place) {
-            self.parcels.remove(name);
+        if self.parcels.set_aside(name, place) {
             self.counts.damaged_at(place, "a parcel cannot be read");
         }
     }
@@ -113,6 +114,39 @@ impl Shared {
 
 /// Slots to be changed: to another record, or wiped.
 pub(super) type Edits = BTreeMap<Place, Option<Record>>;
+
+/// Whether nothing that is stored, or decided and on its way to the disk, is what a removal names: then it can be answered at once.
+/// Anybody may ask to have removed what never was, and a removal that is carried out holds all deposits and puts up.
+pub(super) fn finds_nothing<'a>(
+    shared: &Shared,
+    mut coming: impl Iterator<Item = &'a Batch> + Clone,
+    removal: &Removal,
+) -> bool {
+    let index = &shared.index;
+    match removal {
+        Removal::Collected {
+            mailbox, digests, ..
+        } => {
+            let mailbox = index.blind(mailbox);
+            digests.iter().all(|digest| {
+                let digest = index.blind_digest(mailbox, digest);
+                index.find_digest(digest).is_none()
+                    && !coming
+                        .clone()
+                        .any(|batch| batch.brings(|names| names.digest == digest))
+            })
+        }
+        Removal::Withdrawn { mailbox, withdraw } => {
+            let withdraw = index.names(mailbox, withdraw, &[0; 16]).withdraw;
+            index.find_withdraw(withdraw).is_none()
+                && !coming.any(|batch| batch.brings(|names| names.withdraw == withdraw))
+        }
+        Removal::Deleted(namespace) => {
+            !shared.parcels.know(*namespace) && !coming.any(|batch| batch.puts.bring(*namespace))
+        }
+        Removal::Settled { .. } | Removal::Expired(_) => false,
+    }
+}
 
 /// Does in the index what a removal asks for, and notes in `edits` what has to follow on the disk.
 /// Returns how many envelopes or parcels are gone for everybody.
@@ -155,8 +189,8 @@ pub(super) fn plan(shared: &Shared, removal: &Removal, edits: &mut Edits) -> io:
                     over.push((mailbox, cursor));
                 }
             }
-            let parcels = shared.parcels.of_the_past(*now);
-            Ok(drop_all(shared, &over, edits)? + drop_parcels(shared, &parcels, edits))
+            let parcels = drop_parcels(shared, Doomed::Past(*now), edits);
+            Ok(drop_all(shared, &over, edits)? + parcels)
         }
         Removal::Withdrawn { mailbox, withdraw } => {
             // The digest is another name, which this does not look at.
@@ -169,8 +203,7 @@ pub(super) fn plan(shared: &Shared, removal: &Removal, edits: &mut Edits) -> io:
             drop_all(shared, &found, edits)
         }
         Removal::Deleted(namespace) => {
-            let parcels = shared.parcels.of_attachment(*namespace);
-            Ok(drop_parcels(shared, &parcels, edits))
+            Ok(drop_parcels(shared, Doomed::Attachment(*namespace), edits))
         }
     }
 }
@@ -182,7 +215,7 @@ pub(super) fn plan_all(shared: &Shared, account: &Mark, edits: &mut Edits) -> io
     for item in shared.index.beyond(mailbox, 0) {
         all.push((mailbox, item.map_err(io_error)?.0));
     }
-    drop_parcels(shared, &shared.parcels.of_account(account), edits);
+    drop_parcels(shared, Doomed::Account(*account), edits);
     drop_all(shared, &all, edits)
 }
 
@@ -306,14 +339,11 @@ fn take(
     }))
 }
 
-fn drop_parcels(shared: &Shared, doomed: &[ParcelName], edits: &mut Edits) -> u64 {
-    let mut gone = 0;
-    for name in doomed {
-        if let Some(place) = shared.parcels.remove(*name) {
-            edits.insert(place, None);
-            gone += 1;
-        }
-    }
+/// Returns how many are gone that were there; what had been set aside goes with them, and was gone for everybody already.
+fn drop_parcels(shared: &Shared, doomed: Doomed, edits: &mut Edits) -> u64 {
+    let (places, aside) = shared.parcels.remove(doomed);
+    let gone = places.len() as u64;
+    edits.extend(places.into_iter().chain(aside).map(|place| (place, None)));
     gone
 }
 

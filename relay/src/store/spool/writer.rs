@@ -1,6 +1,6 @@
 //! The writer: the one thread that decides what changes in a spool. Deposits and puts take flight (flight.rs): one load of them is made
 //! durable while the next is filled. Everything else is a chore, done here while no load is on its way, removals with one sync
-//! for each segment. Each command is answered when it is durable.
+//! for each segment; but a removal of what is nowhere is answered at once. Each command is answered when it is durable.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,7 +21,7 @@ use super::load::Way;
 use super::open;
 use super::puts::IncomingParcel;
 use super::record::{ParcelName, Record};
-use super::removals::{Edits, Removal, apply, plan};
+use super::removals::{Edits, Removal, apply, finds_nothing, plan};
 use super::rewrap::Rewrap;
 use super::segment::{Place, Segment, Sort, Title};
 use super::shared::Shared;
@@ -187,6 +187,11 @@ impl Writer {
             match next {
                 Some(Command::Deposit(incoming, reply)) => self.deposit(*incoming, reply)?,
                 Some(Command::Put(incoming, reply)) => self.put(*incoming, reply)?,
+                Some(Command::Chore(Chore::Remove(removal, reply)))
+                    if finds_nothing(&self.shared, self.flights.batches(), &removal) =>
+                {
+                    answer(reply, Ok(0))?;
+                }
                 Some(Command::Chore(chore)) => self.chores.push(chore),
                 None => break,
             }
