@@ -3,7 +3,8 @@
 //! Many share one wait for the disk. A parcel that came is written at once, but for its mark; when enough have come, or some seconds
 //! have passed, the disk is waited for, then the marks are written, and the disk is waited for again.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,8 +29,18 @@ pub struct Arrivals<'a> {
     parcels: &'a Parcels,
     progress: &'a Progress,
     waiting: RefCell<Batch>,
-    /// How many did not open in their places.
-    wrong: Cell<u32>,
+    /// How many did not open in their places, of each file.
+    wrong: RefCell<HashMap<u32, u32>>,
+    patience: Patience,
+}
+
+/// How many parcels that do not open are put up with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// So many of all files.
+    WithAll(u32),
+    /// So many of each.
+    WithEach(u32),
 }
 
 /// What waits for the disk.
@@ -42,7 +53,7 @@ struct Batch {
 
 impl<'a> Arrivals<'a> {
     /// None yet.
-    pub fn new(parcels: &'a Parcels, progress: &'a Progress) -> Self {
+    pub fn new(parcels: &'a Parcels, progress: &'a Progress, patience: Patience) -> Self {
         let waiting = Batch {
             written: Vec::new(),
             since: Instant::now(),
@@ -52,7 +63,8 @@ impl<'a> Arrivals<'a> {
             parcels,
             progress,
             waiting: RefCell::new(waiting),
-            wrong: Cell::new(0),
+            wrong: RefCell::default(),
+            patience,
         }
     }
 
@@ -71,7 +83,7 @@ impl<'a> Arrivals<'a> {
         let opens = ParcelPlace::new(index, count(file))
             .is_some_and(|place| file.key.cipher().open(place, &mut opened).is_ok());
         if !opens {
-            self.wrong.set(self.wrong.get() + 1);
+            *self.wrong.borrow_mut().entry(number).or_default() += 1;
             return Ok(());
         }
         let mut waiting = self.waiting.borrow_mut();
@@ -120,7 +132,17 @@ impl<'a> Arrivals<'a> {
 
     /// How many did not open in their places.
     pub fn wrong(&self) -> u32 {
-        self.wrong.get()
+        self.wrong.borrow().values().sum()
+    }
+
+    /// Whether more of a file is worth asking for: a stranger may put any number that do not open.
+    pub fn bears(&self, number: u32) -> bool {
+        match self.patience {
+            Patience::WithAll(most) => self.wrong() < most,
+            Patience::WithEach(most) => {
+                self.wrong.borrow().get(&number).copied().unwrap_or(0) < most
+            }
+        }
     }
 }
 

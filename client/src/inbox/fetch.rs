@@ -3,7 +3,7 @@
 //! Each submission names the relays that hold its parcels. Of these only the mechanism's own are asked, one after the other. What one
 //! lacks or gives wrong, the next is asked for. How far it has come is in the vault, so that it goes on after any interruption.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io;
 
 use valise_protocol::contact::RelayContact;
@@ -20,10 +20,15 @@ use crate::vault::Vault;
 use crate::vault::item::ItemName;
 use crate::vault::state::Entry;
 
+use super::arrivals::Patience;
 use super::files::Files;
 use super::thread::Threads;
 use super::visit::{Trouble, Visitor};
 
+/// So many parcels of a submission that do not open are taken from a relay; then the rest stays there until a person asks for it.
+const WRONG_UNASKED: u32 = 4;
+/// And so many of each file when a person asked for it.
+const WRONG_ASKED: u32 = 64;
 /// How much room is left on the disk, in bytes.
 pub const KEEP_FREE: u64 = 256 << 20;
 
@@ -50,6 +55,17 @@ pub struct Wanted {
     pub skipped: Cell<bool>,
     /// The relays to ask, in their order.
     holders: Vec<RelayId>,
+    by: By,
+    entry: RefCell<Entry>,
+}
+
+/// By whom a submission's parcels are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    /// Every collection does.
+    Itself,
+    /// A person.
+    Name,
 }
 
 /// `valise inbox fetch`: the parcels of one submission.
@@ -113,10 +129,14 @@ pub async fn fetch(
         let Some(entry) = &thread.submission else {
             continue;
         };
-        if only == Some(entry.name) || only.is_none() && lacks(vault, entry)? {
-            wanted.push(Wanted::new(entry, threads.id(thread), &relays));
+        if only == Some(entry.name) {
+            forgive(vault, entry.name)?;
+            wanted.push(Wanted::new(entry, threads.id(thread), By::Name, &relays));
+        } else if only.is_none() && lacks(vault, entry)? {
+            wanted.push(Wanted::new(entry, threads.id(thread), By::Itself, &relays));
         }
     }
+    put_in_order(vault, &mut wanted)?;
     let visitor = Visitor::new(vault, &state, keep_free);
     let mut known_at: Vec<RelayId> = own.iter().map(RelayContact::id).collect();
     for turn in 0..RELAYS {
@@ -149,6 +169,33 @@ pub async fn fetch(
     Ok(fetched)
 }
 
+/// Little comes before much, and of as much the newer before the older: whoever claims much does not keep the others waiting. A list that
+/// has not come may stand for any length.
+fn put_in_order(vault: &Vault, wanted: &mut Vec<Wanted>) -> Outcome<()> {
+    let mut ordered = Vec::new();
+    for one in wanted.drain(..).rev() {
+        let standing = Files::standing_of(vault, one.item).map_err(|error| unreadable(&error))?;
+        ordered.push((standing.map_or(0, |standing| standing.at_most()), one));
+    }
+    ordered.sort_by_key(|(missing, _)| *missing);
+    wanted.extend(ordered.into_iter().map(|(_, one)| one));
+    Ok(())
+}
+
+/// Forgets what a submission's relays gave that did not open.
+fn forgive(vault: &Vault, item: ItemName) -> Outcome<()> {
+    change_entry(vault, item, Entry::forgive)
+}
+
+/// Changes what the vault knows of a submission, where it still is.
+fn change_entry(vault: &Vault, item: ItemName, with: impl FnOnce(&mut Entry)) -> Outcome<()> {
+    vault.change(|change| {
+        let mut items = change.state.items.iter_mut();
+        items.find(|entry| entry.name == item).map(with);
+        Ok(())
+    })
+}
+
 /// Shows the card to a relay where the mechanism has no inbox: by it the relay knows this device.
 async fn introduce(vault: &Vault, relay: &RelayContact, now: Timestamp) -> Outcome<()> {
     let exchange = exchange(vault, relay, now).await?;
@@ -175,7 +222,10 @@ fn at<'w>(
 ) -> Outcome<Vec<&'w Wanted>> {
     let mut here = Vec::new();
     for wanted in wanted {
-        if wanted.holders.get(turn) != Some(&relay.id()) || wanted.skipped.get() {
+        if wanted.holders.get(turn) != Some(&relay.id())
+            || wanted.skipped.get()
+            || wanted.patience(&relay.id()).is_none()
+        {
             continue;
         }
         let items = vault.state()?.items;
@@ -226,18 +276,58 @@ fn tell(vault: &Vault, wanted: &Wanted) -> Outcome<bool> {
             "the parcels of {id} are said to lie at relays that are not this mechanism's; those are not asked."
         ));
     }
+    if standing.missing > 0 && wanted.is_given_up() {
+        ui::note(&format!(
+            "parcels that were given for {id} did not open: what else is said to be of it there is left alone. To try again: \
+             valise inbox fetch {id}"
+        ));
+    }
     Ok(standing.missing > 0)
 }
 
 impl Wanted {
-    fn new(entry: &Entry, id: String, relays: &[RelayContact]) -> Self {
+    fn new(entry: &Entry, id: String, by: By, relays: &[RelayContact]) -> Self {
         let ours = |holder: &&RelayId| relays.iter().any(|relay| relay.id() == **holder);
         let holders = entry.holders.iter().flatten();
+        let mut known = entry.clone();
+        if by == By::Name {
+            known.forgive();
+        }
         Self {
             item: entry.name,
             id,
             skipped: Cell::new(false),
             holders: holders.filter(ours).copied().collect(),
+            by,
+            entry: RefCell::new(known),
         }
+    }
+
+    /// How many parcels that do not open are taken from a relay; `None` where it gave too many already.
+    pub fn patience(&self, relay: &RelayId) -> Option<Patience> {
+        let gave = self.entry.borrow().wrong_from(relay);
+        match self.by {
+            By::Name => Some(Patience::WithEach(WRONG_ASKED)),
+            By::Itself if gave >= WRONG_UNASKED => None,
+            By::Itself => Some(Patience::WithAll(WRONG_UNASKED - gave)),
+        }
+    }
+
+    /// Remembers that a relay gave so many parcels that did not open.
+    ///
+    /// # Errors
+    /// A failure of the vault.
+    pub fn add_wrong(&self, vault: &Vault, relay: RelayId, count: u32) -> Outcome<()> {
+        if count == 0 {
+            return Ok(());
+        }
+        self.entry.borrow_mut().add_wrong(relay, count);
+        change_entry(vault, self.item, |entry| entry.add_wrong(relay, count))
+    }
+
+    /// Whether there is a relay from which no more is taken.
+    fn is_given_up(&self) -> bool {
+        let entry = self.entry.borrow();
+        (self.holders.iter()).any(|relay| entry.wrong_from(relay) >= WRONG_UNASKED)
     }
 }

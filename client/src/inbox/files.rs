@@ -136,6 +136,16 @@ impl Files {
     }
 }
 
+impl Standing {
+    /// How many parcels may still come: of a list that is not here nobody knows what it stands for.
+    pub fn at_most(&self) -> u64 {
+        match self.files {
+            Some(_) => self.missing,
+            None => u64::MAX,
+        }
+    }
+}
+
 /// What a submission says of its attachments.
 fn attached(vault: &Vault, item: ItemName) -> Option<Attached> {
     let item = vault.item(item).ok()?;

@@ -6,6 +6,7 @@ use std::io;
 use std::task::Poll;
 
 use valise_protocol::contact::RelayContact;
+use valise_protocol::id::RelayId;
 use valise_protocol::limits::PARCEL;
 use valise_protocol::message::Attachment;
 use valise_protocol::parcel::ParcelSet;
@@ -47,6 +48,14 @@ pub struct Visitor<'a> {
     came: Cell<u64>,
     wrong: Cell<u32>,
     failures: RefCell<Vec<Failure>>,
+}
+
+/// What is to be got of a relay for one submission.
+#[derive(Clone, Copy)]
+struct Errand<'e> {
+    connection: &'e Connection,
+    relay: RelayId,
+    wanted: &'e Wanted,
 }
 
 /// A file with its number.
@@ -104,8 +113,13 @@ impl<'a> Visitor<'a> {
         let connection = connection.map_err(|error| Trouble::Away(error.into()))?;
         let mut outcome = Ok(());
         for wanted in wanted {
+            let errand = Errand {
+                connection: &connection,
+                relay: relay.id(),
+                wanted,
+            };
             if outcome.is_ok() {
-                outcome = self.submission(&connection, wanted).await;
+                outcome = self.submission(errand).await;
             }
         }
         connection.close().await;
@@ -113,7 +127,8 @@ impl<'a> Visitor<'a> {
     }
 
     /// The list first, where there is one: only it says what the files are.
-    async fn submission(&self, connection: &Connection, wanted: &Wanted) -> Result<(), Trouble> {
+    async fn submission(&self, errand: Errand<'_>) -> Result<(), Trouble> {
+        let wanted = errand.wanted;
         let mut files = Files::of(self.vault, wanted.item)?;
         if let Some(Files {
             known: Known::ListToCome,
@@ -121,24 +136,30 @@ impl<'a> Visitor<'a> {
             parcels,
         }) = &files
         {
-            self.files(connection, wanted, parcels, &[(LIST_NUMBER, list)])
-                .await?;
+            self.files(errand, parcels, &[(LIST_NUMBER, list)]).await?;
             files = Files::of(self.vault, wanted.item)?;
         }
         let Some(files) = files else {
             return Ok(());
         };
         let all: Vec<Numbered<'_>> = files.numbered().collect();
-        self.files(connection, wanted, &files.parcels, &all).await
+        self.files(errand, &files.parcels, &all).await
     }
 
     async fn files(
         &self,
-        connection: &Connection,
-        wanted: &Wanted,
+        errand: Errand<'_>,
         parcels: &Parcels,
         files: &[Numbered<'_>],
     ) -> Result<(), Trouble> {
+        let Errand {
+            connection,
+            relay,
+            wanted,
+        } = errand;
+        let Some(patience) = wanted.patience(&relay) else {
+            return Ok(());
+        };
         let (mut lacking, mut missing) = (Vec::new(), 0);
         for (number, file) in files {
             let of_it = parcels.missing(*number, count(file))?;
@@ -159,13 +180,15 @@ impl<'a> Visitor<'a> {
         }
         let what = format!("attachments of {}", wanted.id);
         let progress = Progress::new(&what, planned * PARCEL as u64);
-        let arrivals = Arrivals::new(parcels, &progress);
+        let arrivals = Arrivals::new(parcels, &progress, patience);
         let outcome = self.get(links, &plan, &arrivals).await;
         let settled = arrivals.settle().await;
         self.came
             .set(self.came.get() + progress.done() / PARCEL as u64);
         self.wrong.set(self.wrong.get() + arrivals.wrong());
+        let remembered = wanted.add_wrong(self.vault, relay, arrivals.wrong());
         settled?;
+        remembered.map_err(Trouble::Away)?;
         outcome
     }
 
@@ -216,7 +239,7 @@ impl<'a> Visitor<'a> {
                 *stopped.borrow_mut() = Err(error);
                 return None;
             }
-            let job = jobs.borrow_mut().next()?;
+            let job = (jobs.borrow_mut()).find(|(number, _, _)| arrivals.bears(*number))?;
             let request = Request::Get {
                 address: self.state.address,
                 namespace: job.1.namespace,

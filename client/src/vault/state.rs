@@ -119,6 +119,19 @@ pub struct Entry {
     /// it has none.
     #[n(6)]
     pub holders: Option<Vec<RelayId>>,
+    /// Which of those gave parcels that did not open, and how many. `None` where none did.
+    #[n(7)]
+    wrong: Option<Vec<WrongParcels>>,
+}
+
+/// What a relay gave for parcels of a submission, and did not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+struct WrongParcels {
+    #[n(0)]
+    relay: RelayId,
+    #[n(1)]
+    count: u32,
 }
 
 /// What an item is.
@@ -310,7 +323,29 @@ impl Entry {
             pulled,
             read: false,
             holders: None,
+            wrong: None,
         }
+    }
+
+    /// How many parcels of it a relay gave that did not open.
+    pub fn wrong_from(&self, relay: &RelayId) -> u32 {
+        let mut all = self.wrong.iter().flatten();
+        all.find(|wrong| wrong.relay == *relay)
+            .map_or(0, |wrong| wrong.count)
+    }
+
+    /// Remembers so many more.
+    pub fn add_wrong(&mut self, relay: RelayId, count: u32) {
+        let all = self.wrong.get_or_insert_default();
+        match all.iter_mut().find(|wrong| wrong.relay == relay) {
+            Some(wrong) => wrong.count = wrong.count.saturating_add(count),
+            None => all.push(WrongParcels { relay, count }),
+        }
+    }
+
+    /// Forgets what did not open.
+    pub fn forgive(&mut self) {
+        self.wrong = None;
     }
 
     /// The same, with attachments that these relays hold; with none, without.
@@ -363,6 +398,10 @@ mod tests {
         let mut held = entry.clone().held_by(&relays[..3]);
         held.add_holders(&relays);
         assert_eq!(held.holders.as_deref(), Some(&relays[..RELAYS]));
+        held.add_wrong(relays[1], 3);
+        held.add_wrong(relays[1], 2);
+        assert_eq!(held.wrong_from(&relays[1]), 5);
+        assert_eq!(held.wrong_from(&relays[0]), 0);
         state.items.extend([entry.clone(), held.clone()]);
         state.remember(&sender, &SubmissionId::from_bytes([4; 16]));
         let again: State = cbor::decode(&cbor::encode(&state)).unwrap();

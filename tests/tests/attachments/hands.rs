@@ -29,6 +29,7 @@ struct Hands {
     parcels: HashMap<(Namespace, u32), ParcelBuffer>,
     haves: usize,
     gets: Vec<u32>,
+    of: Vec<Namespace>,
 }
 
 impl Hands {
@@ -70,6 +71,7 @@ impl Hands {
                 namespace, index, ..
             } => {
                 self.gets.push(*index);
+                self.of.push(*namespace);
                 Answer::Parcel(self.parcels.get(&(*namespace, *index)).cloned())
             }
             _ => Answer::Refused(Refusal::Unavailable),
@@ -121,6 +123,44 @@ async fn a_fetch_that_was_interrupted_asks_only_for_what_is_missing() {
     done.unwrap();
     let whole = std::fs::read(out.join("attachment-1.txt")).unwrap();
     assert!(FileHash::of(&whole) == file.attachment.hash);
+}
+
+#[tokio::test]
+async fn parcels_that_do_not_open_are_left_alone_until_a_person_asks_and_keep_nobody_waiting() {
+    let hands: Arc<Mutex<Hands>> = Arc::default();
+    let held = hands.clone();
+    let liar =
+        Liar::reacting(move |request| Reaction::Answer(held.lock().unwrap().answer(request)));
+    let desk = Desk::new(1, &liar.contact(), START).await;
+    let sender = Attacher::new(&desk);
+    let mut hostile = sender.file(&bytes(95 * 4 * PARCEL_PLAIN, 0), None);
+    (hostile.parcels.iter_mut()).for_each(|parcel| *parcel = ParcelBuffer::new());
+    let honest = sender.file(b"x", None);
+    let vault = &desk.vaults[0];
+    for (id, file) in [(1, &hostile), (2, &honest)] {
+        hands.lock().unwrap().keep(file);
+        let (message, _) = sender.submission(id, named(&[file]), vec![liar.contact().id()]);
+        let envelope = sender.seal(&desk, &message, START);
+        take(vault, envelope.as_slice(), START).unwrap();
+    }
+    let first = fetch_all(&desk).await;
+    assert_eq!((first.came, first.incomplete), (4, true));
+    let asked = hands.lock().unwrap().of.split_off(0);
+    assert!(
+        asked[..4]
+            .iter()
+            .all(|of| *of == honest.attachment.namespace)
+    );
+    assert!((8..150).contains(&asked.len()), "{}", asked.len());
+    let state = vault.state().unwrap();
+    assert!(state.items[0].wrong_from(&liar.contact().id()) >= 4);
+    let (again, haves) = (fetch_all(&desk).await, hands.lock().unwrap().haves);
+    assert_eq!((again.wrong, again.incomplete), (0, true));
+    assert!(hands.lock().unwrap().of.is_empty(), "nothing is asked for");
+    let item = state.items[0].name;
+    let asked = fetch(vault, Some(item), 0, &|| START).await.unwrap();
+    assert!(asked.wrong >= 64, "{}", asked.wrong);
+    assert_eq!(hands.lock().unwrap().haves, haves + 1);
 }
 
 #[tokio::test]
