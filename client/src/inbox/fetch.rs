@@ -8,7 +8,7 @@ use std::io;
 
 use valise_protocol::contact::RelayContact;
 use valise_protocol::id::RelayId;
-use valise_protocol::limits::RELAYS;
+use valise_protocol::limits::{DAY, RELAYS};
 use valise_protocol::time::Timestamp;
 
 use crate::failure::{Failure, Outcome};
@@ -18,17 +18,22 @@ use crate::mechanism::exchange::{exchange, relays, sources, tell_directness};
 use crate::ui;
 use crate::vault::Vault;
 use crate::vault::item::ItemName;
-use crate::vault::state::Entry;
+use crate::vault::state::{Entry, State};
 
 use super::arrivals::Patience;
-use super::files::Files;
+use super::files::{Files, Standing};
 use super::thread::Threads;
-use super::visit::{Trouble, Visitor};
+use super::visit::{SAMPLE, Trouble, Visitor};
 
 /// So many parcels of a submission that do not open are taken from a relay; then the rest stays there until a person asks for it.
 const WRONG_UNASKED: u32 = 4;
 /// And so many of each file when a person asked for it.
 const WRONG_ASKED: u32 = 64;
+/// A submission that came so little time ago, in seconds, and lacks so few files that they make one sample is asked for at every
+/// collection: its sender may be at it.
+const FRESH: u64 = DAY;
+/// The longest that a relay keeps a parcel after the longest time for which it keeps an envelope, in seconds (spec §9.5).
+const OUTLIVES: u64 = 14 * DAY;
 /// How much room is left on the disk, in bytes.
 pub const KEEP_FREE: u64 = 256 << 20;
 
@@ -57,6 +62,10 @@ pub struct Wanted {
     holders: Vec<RelayId>,
     by: By,
     entry: RefCell<Entry>,
+    /// Whether a relay has answered what it has of it.
+    asked: Cell<bool>,
+    /// How many parcels came.
+    came: Cell<u64>,
 }
 
 /// By whom a submission's parcels are asked for.
@@ -129,14 +138,24 @@ pub async fn fetch(
         let Some(entry) = &thread.submission else {
             continue;
         };
-        if only == Some(entry.name) {
-            forgive(vault, entry.name)?;
-            wanted.push(Wanted::new(entry, threads.id(thread), By::Name, &relays));
-        } else if only.is_none() && lacks(vault, entry)? {
-            wanted.push(Wanted::new(entry, threads.id(thread), By::Itself, &relays));
+        let by = match only {
+            None => By::Itself,
+            Some(only) if only == entry.name => By::Name,
+            Some(_) => continue,
+        };
+        let (id, standing) = (threads.id(thread), lacks(vault, entry)?);
+        if by == By::Name {
+            change_entry(vault, entry.name, Entry::forgive)?;
+        } else {
+            match &standing {
+                Some(standing) if is_time(vault, &state, entry, standing, &id, clock())? => {}
+                _ => continue,
+            }
         }
+        let at_most = standing.map_or(0, |standing| standing.at_most());
+        wanted.push((at_most, Wanted::new(entry, id, by, &relays)));
     }
-    put_in_order(vault, &mut wanted)?;
+    let wanted = in_order(wanted);
     let visitor = Visitor::new(vault, &state, keep_free);
     let mut known_at: Vec<RelayId> = own.iter().map(RelayContact::id).collect();
     for turn in 0..RELAYS {
@@ -157,7 +176,12 @@ pub async fn fetch(
     }
     let mut fetched = visitor.fetched();
     for wanted in &wanted {
-        fetched.incomplete |= tell(vault, wanted)?;
+        let incomplete = tell(vault, wanted)?;
+        // A relay that did not answer may have what the others lack.
+        if fetched.failures.is_empty() {
+            wanted.remember(vault, incomplete, clock())?;
+        }
+        fetched.incomplete |= incomplete;
     }
     if fetched.wrong > 0 {
         ui::note(&format!(
@@ -171,20 +195,34 @@ pub async fn fetch(
 
 /// Little comes before much, and of as much the newer before the older: whoever claims much does not keep the others waiting. A list that
 /// has not come may stand for any length.
-fn put_in_order(vault: &Vault, wanted: &mut Vec<Wanted>) -> Outcome<()> {
-    let mut ordered = Vec::new();
-    for one in wanted.drain(..).rev() {
-        let standing = Files::standing_of(vault, one.item).map_err(|error| unreadable(&error))?;
-        ordered.push((standing.map_or(0, |standing| standing.at_most()), one));
-    }
-    ordered.sort_by_key(|(missing, _)| *missing);
-    wanted.extend(ordered.into_iter().map(|(_, one)| one));
-    Ok(())
+fn in_order(mut wanted: Vec<(u64, Wanted)>) -> Vec<Wanted> {
+    wanted.reverse();
+    wanted.sort_by_key(|(at_most, _)| *at_most);
+    wanted.into_iter().map(|(_, wanted)| wanted).collect()
 }
 
-/// Forgets what a submission's relays gave that did not open.
-fn forgive(vault: &Vault, item: ItemName) -> Outcome<()> {
-    change_entry(vault, item, Entry::forgive)
+/// Whether a collection asks for the parcels of a submission. It says so, once, when none will any more.
+fn is_time(
+    vault: &Vault,
+    state: &State,
+    entry: &Entry,
+    standing: &Standing,
+    id: &str,
+    now: Timestamp,
+) -> Outcome<bool> {
+    let age = now.since(entry.pulled);
+    if age > state.retention_days.saturating_mul(DAY) + OUTLIVES {
+        if !entry.is_over() {
+            ui::note(&format!(
+                "what has not come of the attachments of {id} has expired at the relays, and is not asked for any more. To ask \
+                 all the same: valise inbox fetch {id}"
+            ));
+            change_entry(vault, entry.name, |entry| entry.end(now))?;
+        }
+        return Ok(false);
+    }
+    let is_cheap = standing.lacking <= SAMPLE && age < FRESH;
+    Ok(is_cheap || entry.is_due(now))
 }
 
 /// Changes what the vault knows of a submission, where it still is.
@@ -204,13 +242,13 @@ async fn introduce(vault: &Vault, relay: &RelayContact, now: Timestamp) -> Outco
     exchange.published
 }
 
-/// Whether parcels of a submission are missing.
-fn lacks(vault: &Vault, entry: &Entry) -> Outcome<bool> {
+/// How far a submission has come of which parcels are missing.
+fn lacks(vault: &Vault, entry: &Entry) -> Outcome<Option<Standing>> {
     if entry.holders.is_none() {
-        return Ok(false);
+        return Ok(None);
     }
     let standing = Files::standing_of(vault, entry.name).map_err(|error| unreadable(&error))?;
-    Ok(standing.is_some_and(|standing| standing.missing > 0))
+    Ok(standing.filter(|standing| standing.missing > 0))
 }
 
 /// What is wanted of a relay when it is its turn. What was deleted in the meantime is not.
@@ -220,20 +258,15 @@ fn at<'w>(
     turn: usize,
     wanted: &'w [Wanted],
 ) -> Outcome<Vec<&'w Wanted>> {
-    let mut here = Vec::new();
-    for wanted in wanted {
-        if wanted.holders.get(turn) != Some(&relay.id())
-            || wanted.skipped.get()
-            || wanted.patience(&relay.id()).is_none()
-        {
-            continue;
-        }
+    let is_turn = |wanted: &&Wanted| {
+        wanted.holders.get(turn) == Some(&relay.id())
+            && !wanted.skipped.get()
+            && wanted.patience(&relay.id()).is_some()
+    };
+    let mut here: Vec<&Wanted> = wanted.iter().filter(is_turn).collect();
+    if !here.is_empty() {
         let items = vault.state()?.items;
-        if let Some(entry) = items.iter().find(|entry| entry.name == wanted.item)
-            && lacks(vault, entry)?
-        {
-            here.push(wanted);
-        }
+        here.retain(|wanted| items.iter().any(|entry| entry.name == wanted.item));
     }
     Ok(here)
 }
@@ -300,6 +333,8 @@ impl Wanted {
             holders: holders.filter(ours).copied().collect(),
             by,
             entry: RefCell::new(known),
+            asked: Cell::new(false),
+            came: Cell::new(0),
         }
     }
 
@@ -323,6 +358,30 @@ impl Wanted {
         }
         self.entry.borrow_mut().add_wrong(relay, count);
         change_entry(vault, self.item, |entry| entry.add_wrong(relay, count))
+    }
+
+    /// Notes that a relay has answered what it has of it, and that so many parcels came.
+    pub fn heard(&self, came: u64) {
+        self.asked.set(true);
+        self.came.set(self.came.get() + came);
+    }
+
+    /// Whether all files are asked about, though none of the first has anything.
+    pub fn is_asked_by_name(&self) -> bool {
+        self.by == By::Name
+    }
+
+    /// Remembers whether anything came, so that what never comes is asked for ever more rarely.
+    fn remember(&self, vault: &Vault, incomplete: bool, now: Timestamp) -> Outcome<()> {
+        if self.came.get() > 0 {
+            if self.entry.borrow().pause() > 0 {
+                return change_entry(vault, self.item, Entry::something_came);
+            }
+        } else if incomplete && self.asked.get() && self.by == By::Itself {
+            change_entry(vault, self.item, |entry| entry.nothing_came(now))?;
+            self.entry.borrow_mut().nothing_came(now);
+        }
+        Ok(())
     }
 
     /// Whether there is a relay from which no more is taken.

@@ -41,6 +41,8 @@ pub struct Standing {
     parcels: u64,
     /// How many of them are not here.
     pub missing: u64,
+    /// How many files lack any.
+    pub lacking: usize,
 }
 
 /// Why a file is not given out.
@@ -123,12 +125,15 @@ impl Files {
                 standing.files = Some((files.len(), bytes));
                 for (number, file) in self.numbered() {
                     standing.parcels += u64::from(count(file));
-                    standing.missing += u64::from(self.parcels.missing(number, count(file))?);
+                    let missing = self.parcels.missing(number, count(file))?;
+                    standing.missing += u64::from(missing);
+                    standing.lacking += usize::from(missing > 0);
                 }
             }
             (Known::ListToCome, Some(list)) => {
                 standing.parcels = u64::from(count(list));
                 standing.missing = u64::from(self.parcels.missing(LIST_NUMBER, count(list))?);
+                standing.lacking = 1;
             }
             _ => {}
         }
@@ -248,6 +253,7 @@ mod tests {
             files,
             parcels,
             missing,
+            lacking: 0,
         };
         for (standing, told) in [
             (

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
 
+use rand_core::Rng as _;
 use valise_protocol::contact::RelayContact;
 use valise_protocol::id::RelayId;
 use valise_protocol::limits::PARCEL;
@@ -29,6 +30,9 @@ use super::files::{Files, Known, LIST_NUMBER, count};
 const LINKS: usize = 8;
 /// A further link is worth its handshake where each has so many files to ask about, or parcels to get.
 const SHARE: u64 = 8;
+
+/// Of files that lack something so many are asked about first; where the relay has nothing of these, a collection asks no further.
+pub const SAMPLE: usize = 64;
 
 /// Why a visit ended before its time.
 pub enum Trouble {
@@ -172,7 +176,16 @@ impl<'a> Visitor<'a> {
         let share = (missing / 4).max(lacking.len() as u64).div_ceil(SHARE);
         let links = usize::try_from(share).map_or(LINKS, |share| share.min(LINKS));
         let mut links = self.links(connection, links).await?;
-        let plan = plan(&mut links, parcels, &lacking).await?;
+        if lacking.len() > SAMPLE && !wanted.is_asked_by_name() {
+            sample_first(&mut lacking);
+        }
+        let (first, rest) = lacking.split_at(lacking.len().min(SAMPLE));
+        let mut plan = plan_of(&mut links, parcels, first).await?;
+        if !plan.is_empty() || wanted.is_asked_by_name() {
+            plan.extend(plan_of(&mut links, parcels, rest).await?);
+            plan.sort_unstable_by_key(|((number, _), _)| *number);
+        }
+        wanted.heard(0);
         let planned: u64 = plan.iter().map(|(_, set)| u64::from(set.len())).sum();
         if planned == 0 || !self.has_room(wanted, parcels, planned * PARCEL as u64)? {
             links.into_iter().for_each(OpenLink::finish);
@@ -183,8 +196,9 @@ impl<'a> Visitor<'a> {
         let arrivals = Arrivals::new(parcels, &progress, patience);
         let outcome = self.get(links, &plan, &arrivals).await;
         let settled = arrivals.settle().await;
-        self.came
-            .set(self.came.get() + progress.done() / PARCEL as u64);
+        let came = progress.done() / PARCEL as u64;
+        self.came.set(self.came.get() + came);
+        wanted.heard(came);
         self.wrong.set(self.wrong.get() + arrivals.wrong());
         let remembered = wanted.add_wrong(self.vault, relay, arrivals.wrong());
         settled?;
@@ -263,7 +277,7 @@ impl<'a> Visitor<'a> {
 }
 
 /// Asks which parcels the relay has; gives those of them that are missing here, for each file where there are any.
-async fn plan<'f>(
+async fn plan_of<'f>(
     links: &mut [OpenLink],
     parcels: &Parcels,
     files: &[Numbered<'f>],
@@ -290,9 +304,17 @@ async fn plan<'f>(
         }
     }))
     .await?;
-    let mut found = found.into_inner();
-    found.sort_unstable_by_key(|((number, _), _)| *number);
-    Ok(found)
+    Ok(found.into_inner())
+}
+
+/// Puts a sample first: half of it are the first files, with which an upload that was interrupted goes on, and half are any others.
+fn sample_first(lacking: &mut [Numbered<'_>]) {
+    let mut rng = crate::random::system();
+    for at in SAMPLE / 2..SAMPLE.min(lacking.len()) {
+        let rest = (lacking.len() - at) as u64;
+        let chosen = usize::try_from(rng.next_u64() % rest).unwrap_or(0);
+        lacking.swap(at, at + chosen);
+    }
 }
 
 /// Whether so many bytes may be written where so many are free, and so many shall stay free.

@@ -11,13 +11,16 @@ use valise_protocol::hash::sha256;
 use valise_protocol::id::{Address, MailboxId, RelayId};
 use valise_protocol::kem::KemSeed;
 use valise_protocol::key::{DhPublic, DhSecret, SigningKey};
-use valise_protocol::limits::{KEM_SEED, RELAYS, RETENTION_COUNTED};
+use valise_protocol::limits::{DAY, KEM_SEED, RELAYS, RETENTION_COUNTED};
 use valise_protocol::message::SubmissionId;
 use valise_protocol::prekey::PrekeySecret;
 use valise_protocol::time::Timestamp;
 
 use super::item::ItemName;
 use super::secret::Secret;
+
+/// The first pause after nothing came, in seconds.
+const HOUR: u64 = 3_600;
 
 /// The state of one device of one mechanism.
 #[derive(Debug, Encode, Decode)]
@@ -122,6 +125,24 @@ pub struct Entry {
     /// Which of those gave parcels that did not open, and how many. `None` where none did.
     #[n(7)]
     wrong: Option<Vec<WrongParcels>>,
+    /// What came of asking for its parcels of late. `None` where something came, or nobody has asked.
+    #[n(8)]
+    fruitless: Option<Fruitless>,
+}
+
+/// Collections that asked for parcels of a submission, and nothing came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+struct Fruitless {
+    /// How many, one after another.
+    #[n(0)]
+    times: u32,
+    /// When the last was.
+    #[n(1)]
+    last: Timestamp,
+    /// Whether it was told that none will ask any more.
+    #[n(2)]
+    over: bool,
 }
 
 /// What a relay gave for parcels of a submission, and did not open.
@@ -324,7 +345,50 @@ impl Entry {
             read: false,
             holders: None,
             wrong: None,
+            fruitless: None,
         }
+    }
+
+    /// How long after the last fruitless collection the next asks for its parcels, in seconds: an hour, then twice as long each time,
+    /// up to a day. 0 where there was none.
+    pub fn pause(&self) -> u64 {
+        self.fruitless.map_or(0, |so_far| {
+            (HOUR << (so_far.times.clamp(1, 6) - 1)).min(DAY)
+        })
+    }
+
+    /// Whether it is time again to ask for its parcels. A clock that was set back does not put it off.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.fruitless
+            .is_none_or(|so_far| now < so_far.last || now.since(so_far.last) >= self.pause())
+    }
+
+    /// Remembers that nothing came.
+    pub fn nothing_came(&mut self, now: Timestamp) {
+        let times = self.fruitless.map_or(0, |so_far| so_far.times);
+        self.fruitless = Some(Fruitless {
+            times: times.saturating_add(1),
+            last: now,
+            over: false,
+        });
+    }
+
+    /// Forgets how often nothing came.
+    pub fn something_came(&mut self) {
+        self.fruitless = None;
+    }
+
+    /// Whether it was told that no collection asks for its parcels any more.
+    pub fn is_over(&self) -> bool {
+        self.fruitless.is_some_and(|so_far| so_far.over)
+    }
+
+    /// Remembers that this was told.
+    pub fn end(&mut self, now: Timestamp) {
+        self.nothing_came(now);
+        self.fruitless
+            .iter_mut()
+            .for_each(|so_far| so_far.over = true);
     }
 
     /// How many parcels of it a relay gave that did not open.
@@ -343,9 +407,10 @@ impl Entry {
         }
     }
 
-    /// Forgets what did not open.
+    /// Forgets what did not open, and that nothing came.
     pub fn forgive(&mut self) {
         self.wrong = None;
+        self.fruitless = None;
     }
 
     /// The same, with attachments that these relays hold; with none, without.
@@ -412,6 +477,25 @@ mod tests {
             state.prekeys[0].secret().hash()
         );
         assert_eq!(again.device.keys().public(), state.device.keys().public());
+    }
+
+    #[test]
+    fn after_nothing_came_it_is_asked_again_in_an_hour_and_then_ever_later_up_to_a_day() {
+        let at = Timestamp::from_seconds;
+        let (sender, id) = (DhPublic::from_bytes([3; 32]), [4; 16]);
+        let id = SubmissionId::from_bytes(id);
+        let name = ItemName::draw(&mut rng());
+        let mut entry = Entry::new(name, Role::Submission, id, sender, at(9));
+        assert!(entry.is_due(at(9)));
+        for hours in [1, 2, 4, 8, 16, 24, 24] {
+            entry.nothing_came(at(1_000_000));
+            assert_eq!(entry.pause(), hours * HOUR);
+            assert!(!entry.is_due(at(1_000_000 + hours * HOUR - 1)));
+            assert!(entry.is_due(at(1_000_000 + hours * HOUR)));
+        }
+        assert!(entry.is_due(at(5)), "the clock was set back");
+        entry.something_came();
+        assert!(entry.is_due(at(1_000_000)));
     }
 
     #[test]
