@@ -18,7 +18,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::SeekFrom;
+use rustix::fs::{OFlags, SeekFrom};
 use rustix::io::Errno;
 use valise_protocol::hash::{expand, hmac_sha256};
 use valise_protocol::limits::PARCEL;
@@ -78,13 +78,15 @@ impl Vault {
             return Ok(());
         };
         let kept: HashSet<String> = named.iter().map(|item| self.directory_of(*item)).collect();
+        let mut outcome = Ok(());
         for entry in found {
             let entry = entry?;
-            if !kept.contains(&*entry.file_name().to_string_lossy()) {
-                self.scrub_directory(&entry.path())?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if is_ours(&name) && entry.file_type()?.is_dir() && !kept.contains(&name) {
+                outcome = outcome.and(self.scrub_directory(&entry.path()));
             }
         }
-        Ok(())
+        outcome
     }
 
     fn scrub_directory(&self, directory: &Path) -> io::Result<()> {
@@ -92,14 +94,24 @@ impl Vault {
             return Ok(());
         };
         for entry in found {
-            let path = entry?.path();
+            let entry = entry?;
+            let (path, kind) = (entry.path(), entry.file_type()?);
+            if kind.is_dir() {
+                continue;
+            }
             self.disk.step()?;
-            ParcelFile(OpenOptions::new().write(true).open(&path)?).overwrite()?;
+            if kind.is_file() {
+                ParcelFile(unfollowed().write(true).open(&path)?).overwrite()?;
+            }
             self.disk.step()?;
             fs::remove_file(&path)?;
         }
         self.disk.step()?;
-        fs::remove_dir(directory)
+        match fs::remove_dir(directory) {
+            // Something came in the meantime, or is not ours: the next sweep looks again.
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
+            removed => removed,
+        }
     }
 }
 
@@ -110,7 +122,7 @@ impl Parcels {
     /// The system's.
     pub fn file(&self, number: u32) -> io::Result<Option<ParcelFile>> {
         let path = self.directory.join(number.to_string());
-        let opened = OpenOptions::new().read(true).write(true).open(path);
+        let opened = unfollowed().read(true).write(true).open(path);
         Ok(absent_is_none(opened)?.map(ParcelFile))
     }
 
@@ -123,7 +135,7 @@ impl Parcels {
             .recursive(true)
             .mode(0o700)
             .create(&self.directory)?;
-        let file = OpenOptions::new()
+        let file = unfollowed()
             .read(true)
             .write(true)
             .create(true)
@@ -269,6 +281,19 @@ impl ParcelFile {
         }
         self.sync()
     }
+}
+
+/// Opens no link.
+fn unfollowed() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    options
+}
+
+/// Whether a directory of parcels may have this name.
+fn is_ours(name: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    name.len() == 32 && name.bytes().all(digit)
 }
 
 /// Where a parcel stands in its file.

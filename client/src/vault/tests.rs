@@ -183,6 +183,34 @@ fn parcels_of_an_item_that_is_not_named_are_swept_away_and_no_others() {
 }
 
 #[test]
+fn what_is_not_ours_among_the_parcels_neither_locks_the_vault_nor_leads_out_of_it() {
+    let (dir, vault) = vault();
+    let name = add(&vault, b"text").unwrap();
+    let ours = fetch(&vault, name);
+    let outside = dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("1"), b"mine").unwrap();
+    let all = vault.disk.path().join("parcels");
+    fs::write(all.join("stray"), b"x").unwrap();
+    fs::write(all.join("0".repeat(32)), b"x").unwrap();
+    std::os::unix::fs::symlink(&outside, all.join("1".repeat(32))).unwrap();
+    let unnamed = all.join("2".repeat(32));
+    fs::create_dir_all(unnamed.join("below")).unwrap();
+    std::os::unix::fs::symlink(outside.join("1"), unnamed.join("1")).unwrap();
+    after_crash(&vault);
+    assert_eq!(fs::read(outside.join("1")).unwrap(), b"mine");
+    assert!(all.join("stray").exists() && ours.join("1").exists());
+    assert!(!unnamed.join("1").is_symlink());
+    remove(&vault, name).unwrap();
+    fs::remove_file(all.join("stray")).unwrap();
+    assert!(!ours.exists());
+    let away = dir.path().join("away");
+    fs::rename(&all, &away).unwrap();
+    fs::write(&all, b"a plain file").unwrap();
+    after_crash(&vault);
+}
+
+#[test]
 fn a_backup_holds_no_parcels_and_is_restored_without() {
     let (dir, vault) = vault();
     let key = wrap::wrap(Kind::Vault, "x", &vault.key, &mut random::system());
