@@ -158,18 +158,20 @@ pub async fn fetch(
     let wanted = in_order(wanted);
     let visitor = Visitor::new(vault, &state, keep_free);
     let mut known_at: Vec<RelayId> = own.iter().map(RelayContact::id).collect();
+    let mut left_out = Vec::new();
     for turn in 0..RELAYS {
         for relay in &relays {
             let here = at(vault, relay, turn, &wanted)?;
-            if here.is_empty() {
+            if here.is_empty() || left_out.contains(&relay.id()) {
                 continue;
             }
             if !known_at.contains(&relay.id()) {
-                known_at.push(relay.id());
                 if let Err(failure) = introduce(vault, relay, clock()).await {
+                    left_out.push(relay.id());
                     visitor.fail(failure.at(relay.host()));
                     continue;
                 }
+                known_at.push(relay.id());
             }
             visit(&visitor, relay, &here, clock).await?;
         }
