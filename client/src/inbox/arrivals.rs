@@ -15,6 +15,8 @@ use valise_protocol::message::Attachment;
 use valise_protocol::parcel::{ParcelBuffer, ParcelPlace};
 
 use crate::progress::Progress;
+use crate::vault::Vault;
+use crate::vault::item::ItemName;
 use crate::vault::parcels::{Mark, ParcelFile, Parcels};
 
 use super::files::count;
@@ -26,6 +28,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The parcels of one submission that come from one relay.
 pub struct Arrivals<'a> {
+    vault: &'a Vault,
+    item: ItemName,
     parcels: &'a Parcels,
     progress: &'a Progress,
     waiting: RefCell<Batch>,
@@ -52,14 +56,21 @@ struct Batch {
 }
 
 impl<'a> Arrivals<'a> {
-    /// None yet.
-    pub fn new(parcels: &'a Parcels, progress: &'a Progress, patience: Patience) -> Self {
+    /// None yet, of this item.
+    pub fn new(
+        (vault, item): (&'a Vault, ItemName),
+        parcels: &'a Parcels,
+        progress: &'a Progress,
+        patience: Patience,
+    ) -> Self {
         let waiting = Batch {
             written: Vec::new(),
             since: Instant::now(),
             last: None,
         };
         Self {
+            vault,
+            item,
             parcels,
             progress,
             waiting: RefCell::new(waiting),
@@ -116,11 +127,15 @@ impl<'a> Arrivals<'a> {
     /// Waits until the disk has everything that came.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's; [`io::ErrorKind::NotFound`] where the submission was deleted in the meantime.
     pub async fn settle(&self) -> io::Result<()> {
         let written = std::mem::take(&mut self.waiting.borrow_mut().written);
         if written.is_empty() {
             return Ok(());
+        }
+        let kept = self.vault.keeps_parcels(self.item);
+        if !kept.map_err(|failure| io::Error::other(failure.what().to_owned()))? {
+            return Err(io::ErrorKind::NotFound.into());
         }
         let bytes = written.len() as u64 * PARCEL as u64;
         let parcels = self.parcels.clone();

@@ -42,6 +42,8 @@ pub enum Trouble {
     Link(LinkFault),
     /// This disk.
     Disk(io::Error),
+    /// The vault.
+    Vault(Failure),
 }
 
 /// Goes from relay to relay for one vault.
@@ -191,9 +193,17 @@ impl<'a> Visitor<'a> {
             links.into_iter().for_each(OpenLink::finish);
             return Ok(());
         }
+        if !self
+            .vault
+            .make_parcels(wanted.item)
+            .map_err(Trouble::Vault)?
+        {
+            links.into_iter().for_each(OpenLink::finish);
+            return Ok(());
+        }
         let what = format!("attachments of {}", wanted.id);
         let progress = Progress::new(&what, planned * PARCEL as u64);
-        let arrivals = Arrivals::new(parcels, &progress, patience);
+        let arrivals = Arrivals::new((self.vault, wanted.item), parcels, &progress, patience);
         let outcome = self.get(links, &plan, &arrivals).await;
         let settled = arrivals.settle().await;
         let came = progress.done() / PARCEL as u64;
@@ -201,8 +211,10 @@ impl<'a> Visitor<'a> {
         wanted.heard(came);
         self.wrong.set(self.wrong.get() + arrivals.wrong());
         let remembered = wanted.add_wrong(self.vault, relay, arrivals.wrong());
+        // What was deleted while its last parcels came.
+        let kept = self.vault.keeps_parcels(wanted.item);
         settled?;
-        remembered.map_err(Trouble::Away)?;
+        kept.and(remembered).map_err(Trouble::Vault)?;
         outcome
     }
 
@@ -372,7 +384,7 @@ impl From<io::Error> for Trouble {
 impl From<Trouble> for Failure {
     fn from(trouble: Trouble) -> Self {
         match trouble {
-            Trouble::Away(failure) => failure,
+            Trouble::Away(failure) | Trouble::Vault(failure) => failure,
             Trouble::Link(LinkFault::Broken) => Self::new(LinkFault::Broken.to_string())
                 .hint("what came is in the vault; to go on: valise inbox pull"),
             Trouble::Link(fault) => fault.into(),

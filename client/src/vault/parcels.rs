@@ -24,8 +24,11 @@ use valise_protocol::hash::{expand, hmac_sha256};
 use valise_protocol::limits::PARCEL;
 use valise_protocol::parcel::{ParcelBuffer, ParcelSet};
 
-use super::Vault;
+use crate::failure::Outcome;
+
+use super::fault::not_written;
 use super::item::ItemName;
+use super::{Piece, Vault};
 
 /// The directory of all parcels.
 const ALL: &str = "parcels";
@@ -56,6 +59,39 @@ impl Vault {
         let all = self.disk.path().join(ALL);
         let directory = all.join(self.directory_of(item));
         Parcels { all, directory }
+    }
+
+    /// Makes room for the parcels of a submission; gives whether it is still there. Nobody deletes it between that question and this.
+    ///
+    /// # Errors
+    /// A failure of the vault or its disk.
+    pub fn make_parcels(&self, item: ItemName) -> Outcome<bool> {
+        let _lock = self.home.lock()?;
+        let named = self.names(item)?;
+        if named {
+            let made = self.parcels(item).make_directory();
+            made.map_err(|error| not_written(&error))?;
+        }
+        Ok(named)
+    }
+
+    /// Whether a submission is still there; where it is not, what came of its parcels since goes too.
+    ///
+    /// # Errors
+    /// A failure of the vault or its disk.
+    pub fn keeps_parcels(&self, item: ItemName) -> Outcome<bool> {
+        let _lock = self.home.lock()?;
+        let named = self.names(item)?;
+        if !named {
+            let scrubbed = self.scrub_parcels(item);
+            scrubbed.map_err(|error| not_written(&error))?;
+        }
+        Ok(named)
+    }
+
+    fn names(&self, item: ItemName) -> Outcome<bool> {
+        let (Piece::First(state) | Piece::Second(state)) = self.read_state()?;
+        Ok(state.items.iter().any(|entry| entry.name == item))
     }
 
     fn directory_of(&self, item: ItemName) -> String {
@@ -126,15 +162,18 @@ impl Parcels {
         Ok(absent_is_none(opened)?.map(ParcelFile))
     }
 
-    /// The same, to add to them.
+    /// Makes the directory.
+    pub(super) fn make_directory(&self) -> io::Result<()> {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(&self.directory)
+    }
+
+    /// The parcels of a file, to add to them. There must be room ([`Vault::make_parcels`]): a submission that was deleted in the
+    /// meantime does not come back.
     ///
     /// # Errors
     /// The system's.
     pub fn make(&self, number: u32) -> io::Result<ParcelFile> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.directory)?;
         let file = unfollowed()
             .read(true)
             .write(true)
@@ -316,7 +355,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let all = dir.path().join("parcels");
         let directory = all.join("x");
-        (dir, Parcels { all, directory })
+        let parcels = Parcels { all, directory };
+        parcels.make_directory().unwrap();
+        (dir, parcels)
     }
 
     fn filled(byte: u8) -> ParcelBuffer {
