@@ -133,7 +133,7 @@ pub async fn fetch(
     let own = relays(&state)?;
     let relays = sources(&state, clock())?;
     let threads = Threads::of(&state);
-    let mut wanted = Vec::new();
+    let (mut wanted, mut unread) = (Vec::new(), Vec::new());
     for thread in threads.iter() {
         let Some(entry) = &thread.submission else {
             continue;
@@ -143,7 +143,15 @@ pub async fn fetch(
             Some(only) if only == entry.name => By::Name,
             Some(_) => continue,
         };
-        let (id, standing) = (threads.id(thread), lacks(vault, entry)?);
+        let id = threads.id(thread);
+        let standing = match lacks(vault, entry) {
+            Ok(standing) => standing,
+            Err(error) => {
+                let what = format!("could not read the attachments of {id} in the vault");
+                unread.push(home::disk(&what, &error));
+                continue;
+            }
+        };
         if by == By::Name {
             change_entry(vault, entry.name, Entry::forgive)?;
         } else {
@@ -157,6 +165,7 @@ pub async fn fetch(
     }
     let wanted = in_order(wanted);
     let visitor = Visitor::new(vault, &state, keep_free);
+    unread.into_iter().for_each(|failure| visitor.fail(failure));
     let mut known_at: Vec<RelayId> = own.iter().map(RelayContact::id).collect();
     let mut left_out = Vec::new();
     for turn in 0..RELAYS {
@@ -178,7 +187,10 @@ pub async fn fetch(
     }
     let mut fetched = visitor.fetched();
     for wanted in &wanted {
-        let incomplete = tell(vault, wanted)?;
+        let incomplete = tell(vault, wanted).unwrap_or_else(|failure| {
+            fetched.failures.push(failure);
+            true
+        });
         // A relay that did not answer may have what the others lack.
         if fetched.failures.is_empty() {
             wanted.remember(vault, incomplete, clock())?;
@@ -245,11 +257,11 @@ async fn introduce(vault: &Vault, relay: &RelayContact, now: Timestamp) -> Outco
 }
 
 /// How far a submission has come of which parcels are missing.
-fn lacks(vault: &Vault, entry: &Entry) -> Outcome<Option<Standing>> {
+fn lacks(vault: &Vault, entry: &Entry) -> io::Result<Option<Standing>> {
     if entry.holders.is_none() {
         return Ok(None);
     }
-    let standing = Files::standing_of(vault, entry.name).map_err(|error| unreadable(&error))?;
+    let standing = Files::standing_of(vault, entry.name)?;
     Ok(standing.filter(|standing| standing.missing > 0))
 }
 
@@ -286,10 +298,7 @@ async fn visit(
         match visitor.visit(relay, wanted, clock()).await {
             Ok(()) => return Ok(()),
             Err(trouble) if trouble.is_broken() && visitor.came() > before => {}
-            // Another command may delete what is fetched here.
-            Err(Trouble::Disk(error)) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(home::disk("could not keep parcels in the vault", &error));
-            }
+            Err(Trouble::Vault(failure)) => return Err(failure),
             Err(trouble) => {
                 visitor.fail(Failure::from(trouble).at(relay.host()));
                 return Ok(());

@@ -16,6 +16,7 @@ use valise_protocol::wire::{Answer, Request};
 
 use crate::dial::{Connection, Purpose};
 use crate::failure::Failure;
+use crate::home;
 use crate::link::{LinkFault, OpenLink};
 use crate::progress::{Progress, bytes};
 use crate::vault::Vault;
@@ -124,8 +125,20 @@ impl<'a> Visitor<'a> {
                 relay: relay.id(),
                 wanted,
             };
-            if outcome.is_ok() {
-                outcome = self.submission(errand).await;
+            if outcome.is_err() || wanted.skipped.get() {
+                continue;
+            }
+            match self.submission(errand).await {
+                // What fails for one, for want of room or by a bad sector, need not fail for the others.
+                Err(Trouble::Disk(error)) => {
+                    wanted.skipped.set(true);
+                    // Another command may delete what is fetched here.
+                    if error.kind() != io::ErrorKind::NotFound {
+                        let what = format!("could not keep the attachments of {}", wanted.id);
+                        self.fail(home::disk(&what, &error));
+                    }
+                }
+                done => outcome = done,
             }
         }
         connection.close().await;

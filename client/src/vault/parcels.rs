@@ -226,7 +226,7 @@ impl Parcels {
 }
 
 impl ParcelFile {
-    /// Which of so many parcels are there.
+    /// Which of so many parcels are there. What the disk lost is not.
     ///
     /// # Errors
     /// The system's.
@@ -237,7 +237,10 @@ impl ParcelFile {
             let first = u32::try_from(from / PARCEL as u64).unwrap_or(u32::MAX);
             for index in first.max(next)..last.min(count) {
                 let mut mark = [0; MARK];
-                self.0.read_exact_at(&mut mark, at(index))?;
+                match self.0.read_exact_at(&mut mark, at(index)) {
+                    Err(error) if is_lost(&error) => continue,
+                    read => read?,
+                }
                 if mark != [0; MARK] {
                     set.insert(index);
                 }
@@ -322,6 +325,12 @@ impl ParcelFile {
     }
 }
 
+/// Whether an error says that this part of a file cannot be read, or is not there any more: it must be fetched again.
+pub fn is_lost(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::UnexpectedEof
+        || error.raw_os_error() == Some(Errno::IO.raw_os_error())
+}
+
 /// Opens no link.
 fn unfollowed() -> OpenOptions {
     let mut options = OpenOptions::new();
@@ -389,6 +398,21 @@ mod tests {
         assert_eq!(file.present(8).unwrap().len(), 1);
         file.unmark(2).unwrap();
         assert!(file.present(8).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_a_file_was_cut_short_by_is_missing() {
+        let (_dir, parcels) = parcels();
+        let file = parcels.make(1).unwrap();
+        for index in [0, 1, 2] {
+            file.mark(file.write(index, &filled(9)).unwrap()).unwrap();
+        }
+        file.0.set_len(2 * PARCEL as u64 + 5).unwrap();
+        let present = file.present(4).unwrap();
+        assert!(present.contains(1) && !present.contains(2));
+        assert!(is_lost(&file.read(2).unwrap_err()));
+        assert!(is_lost(&Errno::IO.into()));
+        assert!(!is_lost(&ErrorKind::PermissionDenied.into()));
     }
 
     #[test]

@@ -429,6 +429,30 @@ async fn a_claim_of_four_gigabytes_takes_the_room_of_what_came() {
     assert!(taken <= 2 * PARCEL as u64, "{taken}");
 }
 
+#[tokio::test]
+async fn attachments_that_the_disk_does_not_give_do_not_keep_the_others_away() {
+    let (relay, desk, sender) = scene().await;
+    let vault = &desk.vaults[0];
+    let files = [b"a", b"b"].map(|text| sender.file(text, None));
+    for (id, file) in (1..).zip(&files) {
+        let (message, _) = sender.submission(id, named(&[file]), vec![relay.contact().id()]);
+        let grant = sender.deposit(&desk, &relay, &message).await;
+        file.put(&relay, grant, 0..2).await;
+        let _ = pull(&desk, &relay, Attachments::Fetch).await;
+        file.put(&relay, grant, 2..4).await;
+        if id == 1 {
+            // In the place of the first one's file there is something that cannot be read.
+            let path = files_below(&parcels_of(vault)).remove(0);
+            fs::remove_file(&path).unwrap();
+            fs::create_dir(&path).unwrap();
+        }
+    }
+    let fetched = fetch_all(&desk).await;
+    assert_eq!(fetched.came, 2);
+    assert!(!fetched.failures.is_empty());
+    assert_eq!(standing(vault).missing, 0);
+}
+
 /// On a disk with room for the smaller of two submissions only.
 async fn little_room(disk: &OwnDisk) {
     let (relay, desk, sender) = scene().await;
