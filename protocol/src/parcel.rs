@@ -234,26 +234,36 @@ impl ParcelCipher {
             let ad = place.chunk(at);
             let (nonce, rest) = chunk.split_at_mut(NONCE);
             let (plain, tag) = rest.split_at_mut(CHUNK_PLAIN);
-            let hash = hmac_sha256(self.nonce.as_slice(), &[&ad, plain]);
-            nonce.copy_from_slice(&hash[..NONCE]);
-            let nonce = nonce.first_chunk().expect("twelve bytes");
-            tag.copy_from_slice(&aead::encrypt(&self.key, nonce, &ad, plain));
+            let own = self.nonce(&ad, plain);
+            nonce.copy_from_slice(&own);
+            tag.copy_from_slice(&aead::encrypt(&self.key, &own, &ad, plain));
         }
     }
 
     /// Opens a sealed parcel in place.
     ///
     /// # Errors
-    /// [`Unauthentic`]: another attachment's, another place, or altered. The buffer then holds nothing that may be used.
+    /// [`Unauthentic`]: another attachment's, another place, altered, or sealed with another nonce than its own (spec §9.2): so there
+    /// is one parcel for each place and plaintext. The buffer then holds nothing that may be used.
     pub fn open(&self, place: ParcelPlace, buffer: &mut ParcelBuffer) -> Result<(), Unauthentic> {
         for (at, chunk) in buffer.0.chunks_exact_mut(CHUNK).enumerate() {
             let (nonce, rest) = chunk.split_at_mut(NONCE);
             let (plain, tag) = rest.split_at_mut(CHUNK_PLAIN);
             let nonce = nonce.first_chunk().expect("twelve bytes");
             let tag = tag.first_chunk().expect("sixteen bytes");
-            aead::decrypt(&self.key, nonce, &place.chunk(at), plain, tag)?;
+            let ad = place.chunk(at);
+            aead::decrypt(&self.key, nonce, &ad, plain, tag)?;
+            if self.nonce(&ad, plain) != *nonce {
+                return Err(Unauthentic);
+            }
         }
         Ok(())
+    }
+
+    /// The only nonce with which a chunk is sealed.
+    fn nonce(&self, ad: &[u8], plain: &[u8]) -> [u8; NONCE] {
+        let hash = hmac_sha256(self.nonce.as_slice(), &[ad, plain]);
+        *hash.first_chunk().expect("a hash is longer")
     }
 }
 
@@ -431,6 +441,26 @@ mod tests {
             );
         }
         assert!(ParcelBuffer::from_sealed(vec![0; PARCEL - 1]).is_none());
+    }
+
+    #[test]
+    fn a_parcel_sealed_with_another_nonce_than_its_own_does_not_open() {
+        let (cipher, place) = (keys().file.cipher(), place(1, 4));
+        for at in 0..CHUNKS {
+            let mut parcel = sealed(7, place);
+            let chunk = &mut parcel.0[at * CHUNK..][..CHUNK];
+            let (nonce, rest) = chunk.split_at_mut(NONCE);
+            let (plain, tag) = rest.split_at_mut(CHUNK_PLAIN);
+            plain.fill(7);
+            nonce.fill(0);
+            tag.copy_from_slice(&aead::encrypt(
+                &cipher.key,
+                &[0; 12],
+                &place.chunk(at),
+                plain,
+            ));
+            assert!(!opens(&parcel, place), "{at}");
+        }
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! Many share one wait for the disk. A parcel that came is written at once, but for its mark; when enough have come, or some seconds
 //! have passed, the disk is waited for, then the marks are written, and the disk is waited for again.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +15,8 @@ use valise_protocol::message::Attachment;
 use valise_protocol::parcel::{ParcelBuffer, ParcelPlace};
 
 use crate::progress::Progress;
+use crate::vault::Vault;
+use crate::vault::item::ItemName;
 use crate::vault::parcels::{Mark, ParcelFile, Parcels};
 
 use super::files::count;
@@ -25,11 +28,23 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The parcels of one submission that come from one relay.
 pub struct Arrivals<'a> {
+    vault: &'a Vault,
+    item: ItemName,
     parcels: &'a Parcels,
     progress: &'a Progress,
     waiting: RefCell<Batch>,
-    /// How many did not open in their places.
-    wrong: Cell<u32>,
+    /// How many did not open in their places, of each file.
+    wrong: RefCell<HashMap<u32, u32>>,
+    patience: Patience,
+}
+
+/// How many parcels that do not open are put up with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Patience {
+    /// So many of all files.
+    WithAll(u32),
+    /// So many of each.
+    WithEach(u32),
 }
 
 /// What waits for the disk.
@@ -41,18 +56,26 @@ struct Batch {
 }
 
 impl<'a> Arrivals<'a> {
-    /// None yet.
-    pub fn new(parcels: &'a Parcels, progress: &'a Progress) -> Self {
+    /// None yet, of this item.
+    pub fn new(
+        (vault, item): (&'a Vault, ItemName),
+        parcels: &'a Parcels,
+        progress: &'a Progress,
+        patience: Patience,
+    ) -> Self {
         let waiting = Batch {
             written: Vec::new(),
             since: Instant::now(),
             last: None,
         };
         Self {
+            vault,
+            item,
             parcels,
             progress,
             waiting: RefCell::new(waiting),
-            wrong: Cell::new(0),
+            wrong: RefCell::default(),
+            patience,
         }
     }
 
@@ -71,7 +94,7 @@ impl<'a> Arrivals<'a> {
         let opens = ParcelPlace::new(index, count(file))
             .is_some_and(|place| file.key.cipher().open(place, &mut opened).is_ok());
         if !opens {
-            self.wrong.set(self.wrong.get() + 1);
+            *self.wrong.borrow_mut().entry(number).or_default() += 1;
             return Ok(());
         }
         let mut waiting = self.waiting.borrow_mut();
@@ -104,11 +127,15 @@ impl<'a> Arrivals<'a> {
     /// Waits until the disk has everything that came.
     ///
     /// # Errors
-    /// The system's.
+    /// The system's; [`io::ErrorKind::NotFound`] where the submission was deleted in the meantime.
     pub async fn settle(&self) -> io::Result<()> {
         let written = std::mem::take(&mut self.waiting.borrow_mut().written);
         if written.is_empty() {
             return Ok(());
+        }
+        let kept = self.vault.keeps_parcels(self.item);
+        if !kept.map_err(|failure| io::Error::other(failure.what().to_owned()))? {
+            return Err(io::ErrorKind::NotFound.into());
         }
         let bytes = written.len() as u64 * PARCEL as u64;
         let parcels = self.parcels.clone();
@@ -120,7 +147,17 @@ impl<'a> Arrivals<'a> {
 
     /// How many did not open in their places.
     pub fn wrong(&self) -> u32 {
-        self.wrong.get()
+        self.wrong.borrow().values().sum()
+    }
+
+    /// Whether more of a file is worth asking for: a stranger may put any number that do not open.
+    pub fn bears(&self, number: u32) -> bool {
+        match self.patience {
+            Patience::WithAll(most) => self.wrong() < most,
+            Patience::WithEach(most) => {
+                self.wrong.borrow().get(&number).copied().unwrap_or(0) < most
+            }
+        }
     }
 }
 

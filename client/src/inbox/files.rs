@@ -5,12 +5,12 @@ use std::io;
 
 use valise_protocol::file::{FileCheck, FileError};
 use valise_protocol::message::{Attached, Attachment, Message, decode_list};
-use valise_protocol::parcel::{ParcelPlace, parcels};
+use valise_protocol::parcel::{ParcelBuffer, ParcelCipher, ParcelPlace, parcels};
 
 use crate::progress::bytes;
 use crate::vault::Vault;
 use crate::vault::item::ItemName;
-use crate::vault::parcels::{ParcelFile, Parcels};
+use crate::vault::parcels::{ParcelFile, Parcels, is_lost};
 
 /// The attachments of one submission.
 pub struct Files {
@@ -41,6 +41,8 @@ pub struct Standing {
     parcels: u64,
     /// How many of them are not here.
     pub missing: u64,
+    /// How many files lack any.
+    pub lacking: usize,
 }
 
 /// Why a file is not given out.
@@ -123,16 +125,29 @@ impl Files {
                 standing.files = Some((files.len(), bytes));
                 for (number, file) in self.numbered() {
                     standing.parcels += u64::from(count(file));
-                    standing.missing += u64::from(self.parcels.missing(number, count(file))?);
+                    let missing = self.parcels.missing(number, count(file))?;
+                    standing.missing += u64::from(missing);
+                    standing.lacking += usize::from(missing > 0);
                 }
             }
             (Known::ListToCome, Some(list)) => {
                 standing.parcels = u64::from(count(list));
                 standing.missing = u64::from(self.parcels.missing(LIST_NUMBER, count(list))?);
+                standing.lacking = 1;
             }
             _ => {}
         }
         Ok(standing)
+    }
+}
+
+impl Standing {
+    /// How many parcels may still come: of a list that is not here nobody knows what it stands for.
+    pub fn at_most(&self) -> u64 {
+        match self.files {
+            Some(_) => self.missing,
+            None => u64::MAX,
+        }
     }
 }
 
@@ -187,10 +202,9 @@ pub fn give(
     };
     let cipher = file.key.cipher();
     while let Some(place) = check.due() {
-        let mut parcel = here.read(place.index())?;
-        if cipher.open(place, &mut parcel).is_err() {
+        let Some(parcel) = open(&here, &cipher, place)? else {
             return Err(FileFault::Damaged(give_up_damaged(&here, file)?));
-        }
+        };
         for piece in check.take(&parcel)? {
             take(piece)?;
         }
@@ -198,12 +212,26 @@ pub fn give(
     Ok(check.finish()?)
 }
 
+/// A parcel, opened; `None` where the disk lost or damaged it.
+fn open(
+    here: &ParcelFile,
+    cipher: &ParcelCipher,
+    place: ParcelPlace,
+) -> io::Result<Option<ParcelBuffer>> {
+    let mut parcel = match here.read(place.index()) {
+        Err(error) if is_lost(&error) => return Ok(None),
+        read => read?,
+    };
+    let opened = cipher.open(place, &mut parcel);
+    Ok(opened.is_ok().then_some(parcel))
+}
+
 /// Takes the marks from those parcels that do not open; gives how many they are.
 fn give_up_damaged(here: &ParcelFile, file: &Attachment) -> io::Result<u32> {
     let (cipher, count) = (file.key.cipher(), count(file));
     let mut damaged = 0;
     for place in (0..count).filter_map(|index| ParcelPlace::new(index, count)) {
-        if cipher.open(place, &mut here.read(place.index())?).is_err() {
+        if open(here, &cipher, place)?.is_none() {
             here.unmark(place.index())?;
             damaged += 1;
         }
@@ -238,6 +266,7 @@ mod tests {
             files,
             parcels,
             missing,
+            lacking: 0,
         };
         for (standing, told) in [
             (

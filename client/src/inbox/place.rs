@@ -1,7 +1,7 @@
 //! A directory into which attachments are saved: names of our own only, nothing written over, no link followed.
 //!
 //! A file gets its name when all of it was checked. Until then it has none (`O_TMPFILE`), and where the file system knows no such
-//! files, it is checked once before and once while it is written.
+//! files, it is checked once before and once while it is written, under a name that ends in `.part`.
 
 use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind, Write};
@@ -9,7 +9,14 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, openat, statat, unlinkat};
+use rand_core::Rng as _;
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, RenameFlags, linkat, openat, renameat, renameat_with, statat,
+    unlinkat,
+};
+use rustix::io::Errno;
+
+use crate::random;
 
 /// An open directory: what becomes of its path from now on does not matter.
 pub struct Place(OwnedFd);
@@ -63,15 +70,38 @@ impl Place {
         mut write: impl FnMut(&mut dyn Write) -> Result<(), E>,
     ) -> Result<(), E> {
         write(&mut io::sink())?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
-        let file = openat(&self.0, name, flags | OFlags::CLOEXEC, owner());
-        let mut file = File::from(file.map_err(io::Error::from)?);
-        let written = write(&mut file).and_then(|()| Ok(file.sync_all()?));
+        let begun = format!("valise-{:016x}.part", random::system().next_u64());
+        let mut file = self.make(&begun)?;
+        let written = write(&mut file)
+            .and_then(|()| Ok(file.sync_all()?))
+            .and_then(|()| Ok(self.name(&begun, name)?));
         if written.is_err() {
             // It is ours: it was not there before.
-            let _ = unlinkat(&self.0, name, AtFlags::empty());
+            let _ = unlinkat(&self.0, &begun, AtFlags::empty());
         }
         written
+    }
+
+    fn make(&self, name: &str) -> io::Result<File> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW;
+        let file = openat(&self.0, name, flags | OFlags::CLOEXEC, owner());
+        Ok(File::from(file?))
+    }
+
+    /// Gives a file that is whole its name, and replaces nothing.
+    fn name(&self, begun: &str, name: &str) -> io::Result<()> {
+        let renamed = renameat_with(&self.0, begun, &self.0, name, RenameFlags::NOREPLACE);
+        match renamed {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            renamed => return Ok(renamed?),
+        }
+        // This file system does not know how: the name is taken first, so that only what is ours and empty is replaced.
+        self.make(name)?;
+        let renamed = renameat(&self.0, begun, &self.0, name);
+        if renamed.is_err() {
+            let _ = unlinkat(&self.0, name, AtFlags::empty());
+        }
+        Ok(renamed?)
     }
 
     /// Makes the names of new files last.
@@ -150,6 +180,27 @@ mod tests {
             assert!(save("a.txt", false).is_err());
             assert_eq!(std::fs::read_dir(out).unwrap().count(), 0);
         });
+    }
+
+    #[test]
+    fn no_part_of_a_file_bears_its_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::open(dir.path()).unwrap();
+        let names = || -> Vec<String> {
+            let entries = std::fs::read_dir(dir.path()).unwrap().flatten();
+            entries
+                .map(|entry| entry.file_name().into_string().unwrap())
+                .collect()
+        };
+        let mut seen = Vec::new();
+        let saved: io::Result<()> = place.save_named("a.txt", |to| {
+            to.write_all(b"abc")?;
+            seen.extend(names());
+            Ok(())
+        });
+        saved.unwrap();
+        assert!(seen.len() == 1 && seen[0].ends_with(".part"), "{seen:?}");
+        assert_eq!(names(), ["a.txt"]);
     }
 
     #[test]

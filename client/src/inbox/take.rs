@@ -123,6 +123,8 @@ impl Taking<'_> {
                 // A second sending may have gone through another relay (spec §9.4).
                 if let Some(entry) = state.items.iter_mut().find(is_it) {
                     entry.add_holders(&submission.holders);
+                    // Its sender goes on.
+                    entry.something_came();
                 }
                 state.knows_message(&sender, &id)
             },

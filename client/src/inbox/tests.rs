@@ -173,6 +173,7 @@ fn attachment(bytes: &[u8], name: &str) -> Attachment {
 /// The attachment's parcels, as if they had been fetched.
 fn put_parcels(vault: &Vault, bytes: &[u8]) {
     let item = vault.state().unwrap().items[0].name;
+    assert!(vault.make_parcels(item).unwrap());
     let file = vault.parcels(item).make(1).unwrap();
     for index in 0..4 {
         let mut parcel = ParcelBuffer::new();

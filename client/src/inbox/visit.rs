@@ -5,7 +5,9 @@ use std::future::poll_fn;
 use std::io;
 use std::task::Poll;
 
+use rand_core::Rng as _;
 use valise_protocol::contact::RelayContact;
+use valise_protocol::id::RelayId;
 use valise_protocol::limits::PARCEL;
 use valise_protocol::message::Attachment;
 use valise_protocol::parcel::ParcelSet;
@@ -14,6 +16,7 @@ use valise_protocol::wire::{Answer, Request};
 
 use crate::dial::{Connection, Purpose};
 use crate::failure::Failure;
+use crate::home;
 use crate::link::{LinkFault, OpenLink};
 use crate::progress::{Progress, bytes};
 use crate::vault::Vault;
@@ -29,6 +32,9 @@ const LINKS: usize = 8;
 /// A further link is worth its handshake where each has so many files to ask about, or parcels to get.
 const SHARE: u64 = 8;
 
+/// Of files that lack something so many are asked about first; where the relay has nothing of these, a collection asks no further.
+pub const SAMPLE: usize = 64;
+
 /// Why a visit ended before its time.
 pub enum Trouble {
     /// The relay was not reached.
@@ -37,6 +43,8 @@ pub enum Trouble {
     Link(LinkFault),
     /// This disk.
     Disk(io::Error),
+    /// The vault.
+    Vault(Failure),
 }
 
 /// Goes from relay to relay for one vault.
@@ -47,6 +55,14 @@ pub struct Visitor<'a> {
     came: Cell<u64>,
     wrong: Cell<u32>,
     failures: RefCell<Vec<Failure>>,
+}
+
+/// What is to be got of a relay for one submission.
+#[derive(Clone, Copy)]
+struct Errand<'e> {
+    connection: &'e Connection,
+    relay: RelayId,
+    wanted: &'e Wanted,
 }
 
 /// A file with its number.
@@ -104,8 +120,25 @@ impl<'a> Visitor<'a> {
         let connection = connection.map_err(|error| Trouble::Away(error.into()))?;
         let mut outcome = Ok(());
         for wanted in wanted {
-            if outcome.is_ok() {
-                outcome = self.submission(&connection, wanted).await;
+            let errand = Errand {
+                connection: &connection,
+                relay: relay.id(),
+                wanted,
+            };
+            if outcome.is_err() || wanted.skipped.get() {
+                continue;
+            }
+            match self.submission(errand).await {
+                // What fails for one, for want of room or by a bad sector, need not fail for the others.
+                Err(Trouble::Disk(error)) => {
+                    wanted.skipped.set(true);
+                    // Another command may delete what is fetched here.
+                    if error.kind() != io::ErrorKind::NotFound {
+                        let what = format!("could not keep the attachments of {}", wanted.id);
+                        self.fail(home::disk(&what, &error));
+                    }
+                }
+                done => outcome = done,
             }
         }
         connection.close().await;
@@ -113,7 +146,8 @@ impl<'a> Visitor<'a> {
     }
 
     /// The list first, where there is one: only it says what the files are.
-    async fn submission(&self, connection: &Connection, wanted: &Wanted) -> Result<(), Trouble> {
+    async fn submission(&self, errand: Errand<'_>) -> Result<(), Trouble> {
+        let wanted = errand.wanted;
         let mut files = Files::of(self.vault, wanted.item)?;
         if let Some(Files {
             known: Known::ListToCome,
@@ -121,24 +155,30 @@ impl<'a> Visitor<'a> {
             parcels,
         }) = &files
         {
-            self.files(connection, wanted, parcels, &[(LIST_NUMBER, list)])
-                .await?;
+            self.files(errand, parcels, &[(LIST_NUMBER, list)]).await?;
             files = Files::of(self.vault, wanted.item)?;
         }
         let Some(files) = files else {
             return Ok(());
         };
         let all: Vec<Numbered<'_>> = files.numbered().collect();
-        self.files(connection, wanted, &files.parcels, &all).await
+        self.files(errand, &files.parcels, &all).await
     }
 
     async fn files(
         &self,
-        connection: &Connection,
-        wanted: &Wanted,
+        errand: Errand<'_>,
         parcels: &Parcels,
         files: &[Numbered<'_>],
     ) -> Result<(), Trouble> {
+        let Errand {
+            connection,
+            relay,
+            wanted,
+        } = errand;
+        let Some(patience) = wanted.patience(&relay) else {
+            return Ok(());
+        };
         let (mut lacking, mut missing) = (Vec::new(), 0);
         for (number, file) in files {
             let of_it = parcels.missing(*number, count(file))?;
@@ -151,21 +191,43 @@ impl<'a> Visitor<'a> {
         let share = (missing / 4).max(lacking.len() as u64).div_ceil(SHARE);
         let links = usize::try_from(share).map_or(LINKS, |share| share.min(LINKS));
         let mut links = self.links(connection, links).await?;
-        let plan = plan(&mut links, parcels, &lacking).await?;
+        if lacking.len() > SAMPLE && !wanted.is_asked_by_name() {
+            sample_first(&mut lacking);
+        }
+        let (first, rest) = lacking.split_at(lacking.len().min(SAMPLE));
+        let mut plan = plan_of(&mut links, parcels, first).await?;
+        if !plan.is_empty() || wanted.is_asked_by_name() {
+            plan.extend(plan_of(&mut links, parcels, rest).await?);
+            plan.sort_unstable_by_key(|((number, _), _)| *number);
+        }
+        wanted.heard(0);
         let planned: u64 = plan.iter().map(|(_, set)| u64::from(set.len())).sum();
         if planned == 0 || !self.has_room(wanted, parcels, planned * PARCEL as u64)? {
             links.into_iter().for_each(OpenLink::finish);
             return Ok(());
         }
+        if !self
+            .vault
+            .make_parcels(wanted.item)
+            .map_err(Trouble::Vault)?
+        {
+            links.into_iter().for_each(OpenLink::finish);
+            return Ok(());
+        }
         let what = format!("attachments of {}", wanted.id);
         let progress = Progress::new(&what, planned * PARCEL as u64);
-        let arrivals = Arrivals::new(parcels, &progress);
+        let arrivals = Arrivals::new((self.vault, wanted.item), parcels, &progress, patience);
         let outcome = self.get(links, &plan, &arrivals).await;
         let settled = arrivals.settle().await;
-        self.came
-            .set(self.came.get() + progress.done() / PARCEL as u64);
+        let came = progress.done() / PARCEL as u64;
+        self.came.set(self.came.get() + came);
+        wanted.heard(came);
         self.wrong.set(self.wrong.get() + arrivals.wrong());
+        let remembered = wanted.add_wrong(self.vault, relay, arrivals.wrong());
+        // What was deleted while its last parcels came.
+        let kept = self.vault.keeps_parcels(wanted.item);
         settled?;
+        kept.and(remembered).map_err(Trouble::Vault)?;
         outcome
     }
 
@@ -216,7 +278,7 @@ impl<'a> Visitor<'a> {
                 *stopped.borrow_mut() = Err(error);
                 return None;
             }
-            let job = jobs.borrow_mut().next()?;
+            let job = (jobs.borrow_mut()).find(|(number, _, _)| arrivals.bears(*number))?;
             let request = Request::Get {
                 address: self.state.address,
                 namespace: job.1.namespace,
@@ -240,7 +302,7 @@ impl<'a> Visitor<'a> {
 }
 
 /// Asks which parcels the relay has; gives those of them that are missing here, for each file where there are any.
-async fn plan<'f>(
+async fn plan_of<'f>(
     links: &mut [OpenLink],
     parcels: &Parcels,
     files: &[Numbered<'f>],
@@ -267,9 +329,17 @@ async fn plan<'f>(
         }
     }))
     .await?;
-    let mut found = found.into_inner();
-    found.sort_unstable_by_key(|((number, _), _)| *number);
-    Ok(found)
+    Ok(found.into_inner())
+}
+
+/// Puts a sample first: half of it are the first files, with which an upload that was interrupted goes on, and half are any others.
+fn sample_first(lacking: &mut [Numbered<'_>]) {
+    let mut rng = crate::random::system();
+    for at in SAMPLE / 2..SAMPLE.min(lacking.len()) {
+        let rest = (lacking.len() - at) as u64;
+        let chosen = usize::try_from(rng.next_u64() % rest).unwrap_or(0);
+        lacking.swap(at, at + chosen);
+    }
 }
 
 /// Whether so many bytes may be written where so many are free, and so many shall stay free.
@@ -327,7 +397,7 @@ impl From<io::Error> for Trouble {
 impl From<Trouble> for Failure {
     fn from(trouble: Trouble) -> Self {
         match trouble {
-            Trouble::Away(failure) => failure,
+            Trouble::Away(failure) | Trouble::Vault(failure) => failure,
             Trouble::Link(LinkFault::Broken) => Self::new(LinkFault::Broken.to_string())
                 .hint("what came is in the vault; to go on: valise inbox pull"),
             Trouble::Link(fault) => fault.into(),

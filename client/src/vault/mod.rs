@@ -22,7 +22,7 @@ use valise_protocol::{aead, cbor};
 use zeroize::Zeroizing;
 
 use crate::failure::{Failure, Outcome};
-use crate::home::Home;
+use crate::home::{self, Home};
 use crate::random;
 use crate::ui;
 
@@ -284,10 +284,17 @@ impl Vault {
         let sweep = || {
             let mut names = self.disk.names()?;
             names.retain(leftover);
-            names.iter().try_for_each(|name| self.disk.scrub(name))?;
-            self.sweep_parcels(&named)
+            names.iter().try_for_each(|name| self.disk.scrub(name))
         };
-        sweep().map_err(|error| not_written(&error))
+        sweep().map_err(|error| not_written(&error))?;
+        if let Err(error) = self.sweep_parcels(&named) {
+            let failure = home::disk("could not remove parcels that belong to nothing", &error);
+            ui::note(&format!(
+                "{}; the next command tries again.",
+                failure.what()
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -18,14 +18,17 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::SeekFrom;
+use rustix::fs::{OFlags, SeekFrom};
 use rustix::io::Errno;
 use valise_protocol::hash::{expand, hmac_sha256};
 use valise_protocol::limits::PARCEL;
 use valise_protocol::parcel::{ParcelBuffer, ParcelSet};
 
-use super::Vault;
+use crate::failure::Outcome;
+
+use super::fault::not_written;
 use super::item::ItemName;
+use super::{Piece, Vault};
 
 /// The directory of all parcels.
 const ALL: &str = "parcels";
@@ -58,6 +61,39 @@ impl Vault {
         Parcels { all, directory }
     }
 
+    /// Makes room for the parcels of a submission; gives whether it is still there. Nobody deletes it between that question and this.
+    ///
+    /// # Errors
+    /// A failure of the vault or its disk.
+    pub fn make_parcels(&self, item: ItemName) -> Outcome<bool> {
+        let _lock = self.home.lock()?;
+        let named = self.names(item)?;
+        if named {
+            let made = self.parcels(item).make_directory();
+            made.map_err(|error| not_written(&error))?;
+        }
+        Ok(named)
+    }
+
+    /// Whether a submission is still there; where it is not, what came of its parcels since goes too.
+    ///
+    /// # Errors
+    /// A failure of the vault or its disk.
+    pub fn keeps_parcels(&self, item: ItemName) -> Outcome<bool> {
+        let _lock = self.home.lock()?;
+        let named = self.names(item)?;
+        if !named {
+            let scrubbed = self.scrub_parcels(item);
+            scrubbed.map_err(|error| not_written(&error))?;
+        }
+        Ok(named)
+    }
+
+    fn names(&self, item: ItemName) -> Outcome<bool> {
+        let (Piece::First(state) | Piece::Second(state)) = self.read_state()?;
+        Ok(state.items.iter().any(|entry| entry.name == item))
+    }
+
     fn directory_of(&self, item: ItemName) -> String {
         let key = expand::<32>(&self.key, &[b"valise1/parcels"]);
         let hash = hmac_sha256(key.as_slice(), &[item.to_string().as_bytes()]);
@@ -78,13 +114,15 @@ impl Vault {
             return Ok(());
         };
         let kept: HashSet<String> = named.iter().map(|item| self.directory_of(*item)).collect();
+        let mut outcome = Ok(());
         for entry in found {
             let entry = entry?;
-            if !kept.contains(&*entry.file_name().to_string_lossy()) {
-                self.scrub_directory(&entry.path())?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if is_ours(&name) && entry.file_type()?.is_dir() && !kept.contains(&name) {
+                outcome = outcome.and(self.scrub_directory(&entry.path()));
             }
         }
-        Ok(())
+        outcome
     }
 
     fn scrub_directory(&self, directory: &Path) -> io::Result<()> {
@@ -92,14 +130,24 @@ impl Vault {
             return Ok(());
         };
         for entry in found {
-            let path = entry?.path();
+            let entry = entry?;
+            let (path, kind) = (entry.path(), entry.file_type()?);
+            if kind.is_dir() {
+                continue;
+            }
             self.disk.step()?;
-            ParcelFile(OpenOptions::new().write(true).open(&path)?).overwrite()?;
+            if kind.is_file() {
+                ParcelFile(unfollowed().write(true).open(&path)?).overwrite()?;
+            }
             self.disk.step()?;
             fs::remove_file(&path)?;
         }
         self.disk.step()?;
-        fs::remove_dir(directory)
+        match fs::remove_dir(directory) {
+            // Something came in the meantime, or is not ours: the next sweep looks again.
+            Err(error) if error.kind() == ErrorKind::DirectoryNotEmpty => Ok(()),
+            removed => removed,
+        }
     }
 }
 
@@ -110,20 +158,23 @@ impl Parcels {
     /// The system's.
     pub fn file(&self, number: u32) -> io::Result<Option<ParcelFile>> {
         let path = self.directory.join(number.to_string());
-        let opened = OpenOptions::new().read(true).write(true).open(path);
+        let opened = unfollowed().read(true).write(true).open(path);
         Ok(absent_is_none(opened)?.map(ParcelFile))
     }
 
-    /// The same, to add to them.
+    /// Makes the directory.
+    pub(super) fn make_directory(&self) -> io::Result<()> {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(&self.directory)
+    }
+
+    /// The parcels of a file, to add to them. There must be room ([`Vault::make_parcels`]): a submission that was deleted in the
+    /// meantime does not come back.
     ///
     /// # Errors
     /// The system's.
     pub fn make(&self, number: u32) -> io::Result<ParcelFile> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.directory)?;
-        let file = OpenOptions::new()
+        let file = unfollowed()
             .read(true)
             .write(true)
             .create(true)
@@ -175,7 +226,7 @@ impl Parcels {
 }
 
 impl ParcelFile {
-    /// Which of so many parcels are there.
+    /// Which of so many parcels are there. What the disk lost is not.
     ///
     /// # Errors
     /// The system's.
@@ -186,7 +237,10 @@ impl ParcelFile {
             let first = u32::try_from(from / PARCEL as u64).unwrap_or(u32::MAX);
             for index in first.max(next)..last.min(count) {
                 let mut mark = [0; MARK];
-                self.0.read_exact_at(&mut mark, at(index))?;
+                match self.0.read_exact_at(&mut mark, at(index)) {
+                    Err(error) if is_lost(&error) => continue,
+                    read => read?,
+                }
                 if mark != [0; MARK] {
                     set.insert(index);
                 }
@@ -271,6 +325,25 @@ impl ParcelFile {
     }
 }
 
+/// Whether an error says that this part of a file cannot be read, or is not there any more: it must be fetched again.
+pub fn is_lost(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::UnexpectedEof
+        || error.raw_os_error() == Some(Errno::IO.raw_os_error())
+}
+
+/// Opens no link.
+fn unfollowed() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    options
+}
+
+/// Whether a directory of parcels may have this name.
+fn is_ours(name: &str) -> bool {
+    let digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    name.len() == 32 && name.bytes().all(digit)
+}
+
 /// Where a parcel stands in its file.
 fn at(index: u32) -> u64 {
     u64::from(index) * PARCEL as u64
@@ -291,7 +364,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let all = dir.path().join("parcels");
         let directory = all.join("x");
-        (dir, Parcels { all, directory })
+        let parcels = Parcels { all, directory };
+        parcels.make_directory().unwrap();
+        (dir, parcels)
     }
 
     fn filled(byte: u8) -> ParcelBuffer {
@@ -323,6 +398,21 @@ mod tests {
         assert_eq!(file.present(8).unwrap().len(), 1);
         file.unmark(2).unwrap();
         assert!(file.present(8).unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_a_file_was_cut_short_by_is_missing() {
+        let (_dir, parcels) = parcels();
+        let file = parcels.make(1).unwrap();
+        for index in [0, 1, 2] {
+            file.mark(file.write(index, &filled(9)).unwrap()).unwrap();
+        }
+        file.0.set_len(2 * PARCEL as u64 + 5).unwrap();
+        let present = file.present(4).unwrap();
+        assert!(present.contains(1) && !present.contains(2));
+        assert!(is_lost(&file.read(2).unwrap_err()));
+        assert!(is_lost(&Errno::IO.into()));
+        assert!(!is_lost(&ErrorKind::PermissionDenied.into()));
     }
 
     #[test]

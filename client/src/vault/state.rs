@@ -11,13 +11,16 @@ use valise_protocol::hash::sha256;
 use valise_protocol::id::{Address, MailboxId, RelayId};
 use valise_protocol::kem::KemSeed;
 use valise_protocol::key::{DhPublic, DhSecret, SigningKey};
-use valise_protocol::limits::{KEM_SEED, RELAYS, RETENTION_COUNTED};
+use valise_protocol::limits::{DAY, KEM_SEED, RELAYS, RETENTION_COUNTED};
 use valise_protocol::message::SubmissionId;
 use valise_protocol::prekey::PrekeySecret;
 use valise_protocol::time::Timestamp;
 
 use super::item::ItemName;
 use super::secret::Secret;
+
+/// The first pause after nothing came, in seconds.
+const HOUR: u64 = 3_600;
 
 /// The state of one device of one mechanism.
 #[derive(Debug, Encode, Decode)]
@@ -119,6 +122,37 @@ pub struct Entry {
     /// it has none.
     #[n(6)]
     pub holders: Option<Vec<RelayId>>,
+    /// Which of those gave parcels that did not open, and how many. `None` where none did.
+    #[n(7)]
+    wrong: Option<Vec<WrongParcels>>,
+    /// What came of asking for its parcels of late. `None` where something came, or nobody has asked.
+    #[n(8)]
+    fruitless: Option<Fruitless>,
+}
+
+/// Collections that asked for parcels of a submission, and nothing came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+struct Fruitless {
+    /// How many, one after another.
+    #[n(0)]
+    times: u32,
+    /// When the last was.
+    #[n(1)]
+    last: Timestamp,
+    /// Whether it was told that none will ask any more.
+    #[n(2)]
+    over: bool,
+}
+
+/// What a relay gave for parcels of a submission, and did not open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+struct WrongParcels {
+    #[n(0)]
+    relay: RelayId,
+    #[n(1)]
+    count: u32,
 }
 
 /// What an item is.
@@ -310,7 +344,73 @@ impl Entry {
             pulled,
             read: false,
             holders: None,
+            wrong: None,
+            fruitless: None,
         }
+    }
+
+    /// How long after the last fruitless collection the next asks for its parcels, in seconds: an hour, then twice as long each time,
+    /// up to a day. 0 where there was none.
+    pub fn pause(&self) -> u64 {
+        self.fruitless.map_or(0, |so_far| {
+            (HOUR << (so_far.times.clamp(1, 6) - 1)).min(DAY)
+        })
+    }
+
+    /// Whether it is time again to ask for its parcels. A clock that was set back does not put it off.
+    pub fn is_due(&self, now: Timestamp) -> bool {
+        self.fruitless
+            .is_none_or(|so_far| now < so_far.last || now.since(so_far.last) >= self.pause())
+    }
+
+    /// Remembers that nothing came.
+    pub fn nothing_came(&mut self, now: Timestamp) {
+        let times = self.fruitless.map_or(0, |so_far| so_far.times);
+        self.fruitless = Some(Fruitless {
+            times: times.saturating_add(1),
+            last: now,
+            over: false,
+        });
+    }
+
+    /// Forgets how often nothing came.
+    pub fn something_came(&mut self) {
+        self.fruitless = None;
+    }
+
+    /// Whether it was told that no collection asks for its parcels any more.
+    pub fn is_over(&self) -> bool {
+        self.fruitless.is_some_and(|so_far| so_far.over)
+    }
+
+    /// Remembers that this was told.
+    pub fn end(&mut self, now: Timestamp) {
+        self.nothing_came(now);
+        self.fruitless
+            .iter_mut()
+            .for_each(|so_far| so_far.over = true);
+    }
+
+    /// How many parcels of it a relay gave that did not open.
+    pub fn wrong_from(&self, relay: &RelayId) -> u32 {
+        let mut all = self.wrong.iter().flatten();
+        all.find(|wrong| wrong.relay == *relay)
+            .map_or(0, |wrong| wrong.count)
+    }
+
+    /// Remembers so many more.
+    pub fn add_wrong(&mut self, relay: RelayId, count: u32) {
+        let all = self.wrong.get_or_insert_default();
+        match all.iter_mut().find(|wrong| wrong.relay == relay) {
+            Some(wrong) => wrong.count = wrong.count.saturating_add(count),
+            None => all.push(WrongParcels { relay, count }),
+        }
+    }
+
+    /// Forgets what did not open, and that nothing came.
+    pub fn forgive(&mut self) {
+        self.wrong = None;
+        self.fruitless = None;
     }
 
     /// The same, with attachments that these relays hold; with none, without.
@@ -363,6 +463,10 @@ mod tests {
         let mut held = entry.clone().held_by(&relays[..3]);
         held.add_holders(&relays);
         assert_eq!(held.holders.as_deref(), Some(&relays[..RELAYS]));
+        held.add_wrong(relays[1], 3);
+        held.add_wrong(relays[1], 2);
+        assert_eq!(held.wrong_from(&relays[1]), 5);
+        assert_eq!(held.wrong_from(&relays[0]), 0);
         state.items.extend([entry.clone(), held.clone()]);
         state.remember(&sender, &SubmissionId::from_bytes([4; 16]));
         let again: State = cbor::decode(&cbor::encode(&state)).unwrap();
@@ -373,6 +477,25 @@ mod tests {
             state.prekeys[0].secret().hash()
         );
         assert_eq!(again.device.keys().public(), state.device.keys().public());
+    }
+
+    #[test]
+    fn after_nothing_came_it_is_asked_again_in_an_hour_and_then_ever_later_up_to_a_day() {
+        let at = Timestamp::from_seconds;
+        let (sender, id) = (DhPublic::from_bytes([3; 32]), [4; 16]);
+        let id = SubmissionId::from_bytes(id);
+        let name = ItemName::draw(&mut rng());
+        let mut entry = Entry::new(name, Role::Submission, id, sender, at(9));
+        assert!(entry.is_due(at(9)));
+        for hours in [1, 2, 4, 8, 16, 24, 24] {
+            entry.nothing_came(at(1_000_000));
+            assert_eq!(entry.pause(), hours * HOUR);
+            assert!(!entry.is_due(at(1_000_000 + hours * HOUR - 1)));
+            assert!(entry.is_due(at(1_000_000 + hours * HOUR)));
+        }
+        assert!(entry.is_due(at(5)), "the clock was set back");
+        entry.something_came();
+        assert!(entry.is_due(at(1_000_000)));
     }
 
     #[test]

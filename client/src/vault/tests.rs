@@ -114,6 +114,7 @@ fn a_crash_during_a_removal_leaves_the_item_whole_or_nothing_of_it() {
 /// Some parcels of two attachments of an item; gives where they are.
 fn fetch(vault: &Vault, name: ItemName) -> std::path::PathBuf {
     let parcel = ParcelBuffer::from_sealed(vec![0xca; PARCEL]).unwrap();
+    assert!(vault.make_parcels(name).unwrap());
     for number in [1, 2] {
         let file = vault.parcels(name).make(number).unwrap();
         let mark = file.write(3, &parcel).unwrap();
@@ -132,6 +133,7 @@ fn a_crash_during_a_removal_leaves_the_attachments_whole_or_nothing_of_them() {
         let (_dir, vault) = vault();
         let (name, other) = (add(&vault, b"text").unwrap(), add(&vault, b"b").unwrap());
         let directory = fetch(&vault, name);
+        vault.make_parcels(other).unwrap();
         vault.parcels(other).make(1).unwrap();
         vault.disk.fuse.store(fuse, Ordering::Relaxed);
         let done = remove(&vault, name).is_ok();
@@ -175,11 +177,57 @@ fn parcels_of_an_item_that_is_not_named_are_swept_away_and_no_others() {
     let name = add(&vault, b"text").unwrap();
     fetch(&vault, name);
     let stray = ItemName::draw(&mut random::system());
+    vault.parcels(stray).make_directory().unwrap();
     vault.parcels(stray).make(1).unwrap();
     after_crash(&vault);
     assert!(vault.parcels(stray).file(1).unwrap().is_none());
     assert_eq!(vault.parcels(name).present(1, 4).unwrap().len(), 1);
     assert_eq!(vault.parcels(name).present(2, 4).unwrap().len(), 1);
+}
+
+#[test]
+fn parcels_of_what_was_deleted_do_not_come_again() {
+    let (_dir, vault) = vault();
+    let name = add(&vault, b"text").unwrap();
+    let directory = fetch(&vault, name);
+    assert!(vault.keeps_parcels(name).unwrap());
+    remove(&vault, name).unwrap();
+    assert!(!vault.make_parcels(name).unwrap());
+    assert!(vault.parcels(name).make(3).is_err());
+    assert!(!directory.exists());
+    // What was on its way while the rest was removed.
+    vault.parcels(name).make_directory().unwrap();
+    vault.parcels(name).make(3).unwrap();
+    assert!(!vault.keeps_parcels(name).unwrap());
+    assert!(!directory.exists());
+}
+
+#[test]
+fn what_is_not_ours_among_the_parcels_neither_locks_the_vault_nor_leads_out_of_it() {
+    let (dir, vault) = vault();
+    let name = add(&vault, b"text").unwrap();
+    let ours = fetch(&vault, name);
+    let outside = dir.path().join("outside");
+    fs::create_dir(&outside).unwrap();
+    fs::write(outside.join("1"), b"mine").unwrap();
+    let all = vault.disk.path().join("parcels");
+    fs::write(all.join("stray"), b"x").unwrap();
+    fs::write(all.join("0".repeat(32)), b"x").unwrap();
+    std::os::unix::fs::symlink(&outside, all.join("1".repeat(32))).unwrap();
+    let unnamed = all.join("2".repeat(32));
+    fs::create_dir_all(unnamed.join("below")).unwrap();
+    std::os::unix::fs::symlink(outside.join("1"), unnamed.join("1")).unwrap();
+    after_crash(&vault);
+    assert_eq!(fs::read(outside.join("1")).unwrap(), b"mine");
+    assert!(all.join("stray").exists() && ours.join("1").exists());
+    assert!(!unnamed.join("1").is_symlink());
+    remove(&vault, name).unwrap();
+    fs::remove_file(all.join("stray")).unwrap();
+    assert!(!ours.exists());
+    let away = dir.path().join("away");
+    fs::rename(&all, &away).unwrap();
+    fs::write(&all, b"a plain file").unwrap();
+    after_crash(&vault);
 }
 
 #[test]

@@ -90,6 +90,18 @@ pub fn open(v: &Vector) -> Result<Values, Fault> {
         or(v, "sealed-count", "count"),
     )?;
     let mut bytes = buffer.into_sealed().to_vec();
+    if v.inputs.has("nonce") {
+        let at = number(v, "nonce-of") as usize;
+        let key = FileKey::from_bytes(&v.inputs.array(or(v, "sealed-FK", "FK")));
+        let index = number(v, or(v, "sealed-number", "number")) as usize;
+        let count = number(v, or(v, "sealed-count", "count")) as usize;
+        let plain = &v.inputs.bytes("plain")[at * CHUNK_PLAIN..][..CHUNK_PLAIN];
+        let ck = expand(key.expose(), &[b"valise1/chunk"]);
+        let nonce: [u8; 12] = v.inputs.array("nonce");
+        let mut sealed = plain.to_vec();
+        let tag = aead::encrypt(&ck, &nonce, &chunk_ad(index, count, at), &mut sealed);
+        bytes[at * CHUNK..][..CHUNK].copy_from_slice(&[&nonce[..], &sealed, &tag].concat());
+    }
     if v.inputs.has("order") {
         let chunk = |at: &str| &bytes[CHUNK * at.parse::<usize>().unwrap()..][..CHUNK];
         bytes = v
@@ -116,15 +128,20 @@ pub fn open(v: &Vector) -> Result<Values, Fault> {
     Ok(Values::default().with("plain-sha256", sha256(&plain)))
 }
 
+/// What is authenticated with a chunk of a parcel.
+fn chunk_ad(index: usize, count: usize, chunk: usize) -> Vec<u8> {
+    let number = u32::try_from(CHUNKS * index + chunk).unwrap().to_be_bytes();
+    let last = index + 1 == count && chunk + 1 == CHUNKS;
+    [&number[..], &[u8::from(last)]].concat()
+}
+
 /// Seals a parcel step by step, also as one of so many as no file has.
 fn seal_as(key: &FileKey, index: usize, count: usize, plain: &[u8]) -> Vec<u8> {
     let ck = expand(key.expose(), &[b"valise1/chunk"]);
     let nk = expand::<32>(key.expose(), &[b"valise1/chunk-nonce"]);
     let mut out = Vec::new();
     for (at, chunk) in plain.chunks(CHUNK_PLAIN).enumerate() {
-        let number = u32::try_from(CHUNKS * index + at).unwrap().to_be_bytes();
-        let last = index + 1 == count && at + 1 == CHUNKS;
-        let ad = [&number[..], &[u8::from(last)]].concat();
+        let ad = chunk_ad(index, count, at);
         let hash = hmac_sha256(nk.as_slice(), &[&ad, chunk]);
         let mut sealed = chunk.to_vec();
         let tag = aead::encrypt(&ck, hash.first_chunk().unwrap(), &ad, &mut sealed);

@@ -11,8 +11,9 @@ use valise_client::inbox::watch::watch;
 use valise_client::vault::Vault;
 use valise_protocol::id::{EnvelopeDigest, Namespace, RelayId};
 use valise_protocol::limits::{ENVELOPE, PARCEL_PLAIN};
-use valise_protocol::message::Message;
+use valise_protocol::message::{Attachment, Message};
 use valise_protocol::parcel::{FileHash, ParcelBuffer, ParcelSet};
+use valise_protocol::time::Timestamp;
 use valise_protocol::wire::{Answer, Item, Refusal, Request};
 use valise_tests::attacher::{Attacher, Sent};
 use valise_tests::cast::START;
@@ -29,6 +30,7 @@ struct Hands {
     parcels: HashMap<(Namespace, u32), ParcelBuffer>,
     haves: usize,
     gets: Vec<u32>,
+    of: Vec<Namespace>,
 }
 
 impl Hands {
@@ -70,6 +72,7 @@ impl Hands {
                 namespace, index, ..
             } => {
                 self.gets.push(*index);
+                self.of.push(*namespace);
                 Answer::Parcel(self.parcels.get(&(*namespace, *index)).cloned())
             }
             _ => Answer::Refused(Refusal::Unavailable),
@@ -121,6 +124,84 @@ async fn a_fetch_that_was_interrupted_asks_only_for_what_is_missing() {
     done.unwrap();
     let whole = std::fs::read(out.join("attachment-1.txt")).unwrap();
     assert!(FileHash::of(&whole) == file.attachment.hash);
+}
+
+#[tokio::test]
+async fn parcels_that_do_not_open_are_left_alone_until_a_person_asks_and_keep_nobody_waiting() {
+    let hands: Arc<Mutex<Hands>> = Arc::default();
+    let held = hands.clone();
+    let liar =
+        Liar::reacting(move |request| Reaction::Answer(held.lock().unwrap().answer(request)));
+    let desk = Desk::new(1, &liar.contact(), START).await;
+    let sender = Attacher::new(&desk);
+    let mut hostile = sender.file(&bytes(95 * 4 * PARCEL_PLAIN, 0), None);
+    (hostile.parcels.iter_mut()).for_each(|parcel| *parcel = ParcelBuffer::new());
+    let honest = sender.file(b"x", None);
+    let vault = &desk.vaults[0];
+    for (id, file) in [(1, &hostile), (2, &honest)] {
+        hands.lock().unwrap().keep(file);
+        let (message, _) = sender.submission(id, named(&[file]), vec![liar.contact().id()]);
+        let envelope = sender.seal(&desk, &message, START);
+        take(vault, envelope.as_slice(), START).unwrap();
+    }
+    let first = fetch_all(&desk).await;
+    assert_eq!((first.came, first.incomplete), (4, true));
+    let asked = hands.lock().unwrap().of.split_off(0);
+    assert!(
+        asked[..4]
+            .iter()
+            .all(|of| *of == honest.attachment.namespace)
+    );
+    assert!((8..150).contains(&asked.len()), "{}", asked.len());
+    let state = vault.state().unwrap();
+    assert!(state.items[0].wrong_from(&liar.contact().id()) >= 4);
+    let (again, haves) = (fetch_all(&desk).await, hands.lock().unwrap().haves);
+    assert_eq!((again.wrong, again.incomplete), (0, true));
+    assert!(hands.lock().unwrap().of.is_empty(), "nothing is asked for");
+    let item = state.items[0].name;
+    let asked = fetch(vault, Some(item), 0, &|| START).await.unwrap();
+    assert!(asked.wrong >= 64, "{}", asked.wrong);
+    assert_eq!(hands.lock().unwrap().haves, haves + 1);
+}
+
+#[tokio::test]
+async fn claims_of_files_that_never_come_are_sampled_ever_more_rarely_and_given_up() {
+    let hands: Arc<Mutex<Hands>> = Arc::default();
+    let held = hands.clone();
+    let liar =
+        Liar::reacting(move |request| Reaction::Answer(held.lock().unwrap().answer(request)));
+    let desk = Desk::new(1, &liar.contact(), START).await;
+    let sender = Attacher::new(&desk);
+    let file = sender.file(b"x", None).attachment;
+    let claim = |at: u8| Attachment {
+        namespace: Namespace::from_bytes([at; 32]),
+        ..file.clone()
+    };
+    let claims = (0..100).map(claim).collect();
+    let (message, list) = sender.submission(1, claims, vec![liar.contact().id()]);
+    assert!(list.is_none());
+    let envelope = sender.seal(&desk, &message, START);
+    let vault = &desk.vaults[0];
+    take(vault, envelope.as_slice(), START).unwrap();
+    let item = desk.state(0).items[0].name;
+    let (later, hour) = (
+        |by: u64| Timestamp::from_seconds(START.seconds() + by),
+        3_600,
+    );
+    for (only, by, haves) in [
+        (None, 0, 64),
+        (None, hour - 1, 0),
+        (None, hour, 64),
+        (None, 3 * hour - 1, 0),
+        (None, 3 * hour, 64),
+        (Some(item), 3 * hour, 100),
+        (None, 3 * hour, 64),
+        (None, 52 * 24 * hour, 0),
+    ] {
+        let asked = hands.lock().unwrap().haves;
+        fetch(vault, only, 0, &|| later(by)).await.unwrap();
+        assert_eq!(hands.lock().unwrap().haves - asked, haves, "{only:?} {by}");
+    }
 }
 
 #[tokio::test]

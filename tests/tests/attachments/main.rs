@@ -342,7 +342,9 @@ async fn long_list(many: usize) {
     for file in &put {
         file.put_all(&relay, grant).await;
     }
-    let fetched = fetch_all(&desk).await;
+    // Few of many may be missed by a collection; a person asks for all.
+    let item = vault.state().unwrap().items[0].name;
+    let fetched = fetch(vault, Some(item), 0, &|| START).await.unwrap();
     assert_eq!(fetched.came, list.parcels.len() as u64 + 12);
     let told = standing(vault).to_string();
     let (missing, all) = (4 * (many - 3), 4 * many);
@@ -425,6 +427,30 @@ async fn a_claim_of_four_gigabytes_takes_the_room_of_what_came() {
     };
     let taken = fs::metadata(path).unwrap().blocks() * 512;
     assert!(taken <= 2 * PARCEL as u64, "{taken}");
+}
+
+#[tokio::test]
+async fn attachments_that_the_disk_does_not_give_do_not_keep_the_others_away() {
+    let (relay, desk, sender) = scene().await;
+    let vault = &desk.vaults[0];
+    let files = [b"a", b"b"].map(|text| sender.file(text, None));
+    for (id, file) in (1..).zip(&files) {
+        let (message, _) = sender.submission(id, named(&[file]), vec![relay.contact().id()]);
+        let grant = sender.deposit(&desk, &relay, &message).await;
+        file.put(&relay, grant, 0..2).await;
+        let _ = pull(&desk, &relay, Attachments::Fetch).await;
+        file.put(&relay, grant, 2..4).await;
+        if id == 1 {
+            // In the place of the first one's file there is something that cannot be read.
+            let path = files_below(&parcels_of(vault)).remove(0);
+            fs::remove_file(&path).unwrap();
+            fs::create_dir(&path).unwrap();
+        }
+    }
+    let fetched = fetch_all(&desk).await;
+    assert_eq!(fetched.came, 2);
+    assert!(!fetched.failures.is_empty());
+    assert_eq!(standing(vault).missing, 0);
 }
 
 /// On a disk with room for the smaller of two submissions only.

@@ -240,7 +240,8 @@ def op_parcel_seal(i):
 def parcel_of(i):
     """The parcel that a `parcel-open` is about: sealed, then altered."""
     parcel = v.seal_parcel(i.get("sealed-FK", i["FK"]), int(i.get("sealed-number", i["number"])),
-                           int(i.get("sealed-count", i["count"])), i["plain"])
+                           int(i.get("sealed-count", i["count"])), i["plain"],
+                           {int(i["nonce-of"]): i["nonce"]} if "nonce" in i else {})
     parcel = b"".join(parcel[v.CHUNK * int(j):v.CHUNK * (int(j) + 1)] for j in i.get("order", "0 1 2 3").split())
     if "flip" in i:
         at = int(i["flip"])

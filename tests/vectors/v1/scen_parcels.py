@@ -47,6 +47,8 @@ def parcels(V):
     O("accept-largest-number", "The last parcel of the longest file.", "ok", 16383, 16384)
     O("reject-altered-first-chunk", "One bit of the first chunk's ciphertext changed.", "bad-parcel", 5, 12, flip=12)
     O("reject-altered-nonce", "One bit of the second chunk's nonce changed.", "bad-parcel", 5, 12, flip=v.CHUNK + 11)
+    O("reject-another-nonce", "The third chunk is sealed with a nonce of the writer's choice.", "bad-parcel", 5, 12, nonce_of=2, nonce=bytes(range(12)))
+    O("reject-nonce-of-zeros", "The first chunk is sealed with a nonce of zeros.", "bad-parcel", 5, 12, nonce_of=0, nonce=bytes(12))
     O("reject-altered-last-tag", "The last bit of the parcel changed.", "bad-parcel", 5, 12, flip=v.PARCEL - 1)
     O("reject-another-place", "Sealed as parcel 4, opened as parcel 5.", "bad-parcel", 5, 12, sealed_number=4)
     O("reject-chunks-exchanged", "The second and the third chunk stand in each other's place.", "bad-parcel", 5, 12, order="0 2 1 3")
