@@ -63,6 +63,14 @@ impl Scene {
     }
 }
 
+/// Waits for something that takes seconds, and not for ever.
+fn wait_until(mut is_so: impl FnMut() -> bool) {
+    let began = std::time::Instant::now();
+    while !is_so() {
+        assert!(began.elapsed().as_secs() < 300, "it does not come");
+    }
+}
+
 #[test]
 fn files_are_stored_told_of_and_taken_back() {
     let scene = Scene::new();
@@ -248,7 +256,7 @@ fn an_upload_goes_on_after_the_client_and_the_relay_were_killed() {
             .unwrap()
     };
     let mut client = send("3M").start();
-    while stored() < 8 {}
+    wait_until(|| stored() >= 8);
     client.kill();
     let before = stored();
     relay.kill();
@@ -256,11 +264,11 @@ fn an_upload_goes_on_after_the_client_and_the_relay_were_killed() {
     assert_eq!(stored(), before, "what was acknowledged survives");
     // The relay goes away under the client, which waits until it is there again.
     let mut client = send("3M").start();
-    while stored() < before + 8 {}
+    wait_until(|| stored() >= before + 8);
     relay.kill();
     std::thread::sleep(std::time::Duration::from_millis(500));
     relay = scene.stage.serve();
-    while client.is_running() && stored() < 64 {}
+    wait_until(|| !client.is_running() || stored() >= 64);
     client.kill();
     let done = send("100M").run().succeeded();
     assert!(
@@ -493,7 +501,7 @@ fn what_the_first_relay_holds_need_not_travel_to_the_second() {
         send.secret("--phrase-fd", phrase)
     };
     let mut client = send(&scene.contact, "3M").start();
-    while parcels_at(&scene.stage) == "parcels: 0" {}
+    wait_until(|| parcels_at(&scene.stage) != "parcels: 0");
     client.kill();
     // It goes on by the second, which gets the rest and no more.
     let contact: Contact = scene.contact.parse().unwrap();
