@@ -9,10 +9,11 @@ use tokio::sync::Semaphore;
 use tokio::sync::mpsc::channel;
 use tokio::time::Instant;
 
-use valise_protocol::id::RelayId;
+use valise_protocol::id::{Namespace, RelayId};
 use valise_protocol::key::{DhPublic, DhSecret};
 use valise_protocol::limits::{FRAME, LINK_2};
 use valise_protocol::link::{Initiator, Link, LinkError};
+use valise_protocol::parcel::ParcelSet;
 use valise_protocol::wire::{Answer, Refusal, Request, RequestKind};
 
 use crate::failure::Failure;
@@ -98,6 +99,17 @@ impl OpenLink {
         match hear(&mut self.receive, &self.link, request.kind()).await? {
             Answer::Refused(refusal) => Err(LinkFault::Refused(refusal)),
             answer => Ok(answer),
+        }
+    }
+
+    /// Which parcels of an attachment the relay holds.
+    ///
+    /// # Errors
+    /// As [`Self::request`].
+    pub async fn have(&mut self, namespace: Namespace) -> Result<ParcelSet, LinkFault> {
+        match self.request(&Request::Have { namespace }).await? {
+            Answer::Held(set) => Ok(set),
+            _ => Err(LinkFault::Nonsense),
         }
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::mpsc::channel;
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use valise_protocol::contact::RelayContact;
-use valise_protocol::id::{Grant, Namespace};
+use valise_protocol::id::Grant;
 use valise_protocol::limits::{LINKS, PARCEL};
 use valise_protocol::parcel::{ParcelBuffer, ParcelSet};
 use valise_protocol::time::Timestamp;
@@ -92,7 +92,7 @@ pub async fn held(
         let mut link = connection.link(&fresh_key()).await?;
         let mut sets = Vec::with_capacity(items.len());
         for item in items {
-            sets.push(have(&mut link, item.namespace).await?);
+            sets.push(link.have(item.namespace).await?);
         }
         link.finish();
         Ok::<_, LinkFault>(sets)
@@ -100,13 +100,6 @@ pub async fn held(
     let sets = asked.await;
     connection.close().await;
     Ok(sets?)
-}
-
-async fn have(link: &mut OpenLink, namespace: Namespace) -> Result<ParcelSet, LinkFault> {
-    match link.request(&Request::Have { namespace }).await? {
-        Answer::Held(set) => Ok(set),
-        _ => Err(LinkFault::Nonsense),
-    }
 }
 
 /// Deletes all parcels of these at a relay; gives how many there were.
@@ -246,7 +239,7 @@ async fn carry(
     let lane = attempt.lane().await?;
     let write = &item.write;
     let mut link = attempt.connection.link(write).await?;
-    let held = have(&mut link, item.namespace).await?;
+    let held = link.have(item.namespace).await?;
     let is_there = |index: u32| held.contains(index) || elsewhere.contains(index);
     let missing: Vec<u32> = (0..item.count).filter(|at| !is_there(*at)).collect();
     let there = item.count - missing.len() as u32;

@@ -313,11 +313,7 @@ async fn plan_of<'f>(
             let Some((number, file)) = rest.borrow_mut().next().copied() else {
                 return Ok::<(), Trouble>(());
             };
-            let namespace = file.namespace;
-            let held = match link.request(&Request::Have { namespace }).await? {
-                Answer::Held(held) => held,
-                _ => return Err(LinkFault::Nonsense.into()),
-            };
+            let held = link.have(file.namespace).await?;
             let here = parcels.present(number, count(file))?;
             let mut set = ParcelSet::default();
             (0..count(file))
